@@ -1,0 +1,57 @@
+# The two commands: `make run` (the course on the bundled sample) and `make test` (unit tests and notebooks).
+# Both set up .venv first, which takes minutes once and nothing afterwards.
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: help run test test-slow lint format lab notebooks sample clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "depthkit needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "==> Setting up $(VENV) with $(PYTHON) (once; PyTorch is large, so this takes some minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+	@echo "==> $(VENV) is ready."
+
+run: $(READY)  ## run the course on the bundled sample; pages to read land in build/course
+	@$(BIN)/python tools/run_course.py
+
+notebooks: $(READY)  ## execute the notebooks in place, as they are committed
+	@$(BIN)/python tools/run_course.py --in-place
+
+test: $(READY)  ## unit tests, then the notebooks through nbmake
+	@echo "==> Unit tests ..."
+	@$(BIN)/python -m pytest -m "not slow" tests
+	@echo "==> Notebooks through nbmake ..."
+	@DEPTHKIT_RUNS="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+test-slow: $(READY)  ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow tests
+
+lint: $(READY)  ## what CI checks besides the tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python tools/check_tree.py
+
+format: $(READY)  ## let ruff fix and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lab: $(READY)  ## open the course in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+sample:  ## maintainers: render the bundled sample again (needs Blender's bpy in .venv-render; see data/sample/README.md)
+	@test -x .venv-render/bin/python || { echo "First: $(PYTHON) -m venv .venv-render && .venv-render/bin/pip install -r tools/requirements-render.txt"; exit 1; }
+	@sh tools/make_sample.sh
+
+clean:  ## remove build products (not .venv, not runs)
+	rm -rf build .cache .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,253 @@
+"""The training function as its users run it: plain, launched, killed, resumed."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from depthkit.config import TrainConfig
+from depthkit.data import NYUDepthV2
+from depthkit.evaluate import ConstantDepth, best_constant_depth, evaluate, summarise
+from depthkit.files import read_json
+from depthkit.models import build_model, load_model
+from depthkit.train import free_port, learning_rate_factor, parameter_groups
+
+
+def command(config, *extra):
+    """The command line of `config`."""
+    changed = {
+        f.name: value for f in dataclasses.fields(config) if (value := getattr(config, f.name)) != f.default
+    }
+    flags = [text for name, value in changed.items() for text in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "depthkit.train", *flags, *extra]
+
+
+def run(arguments, **environment):
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def weights(config, which="last"):
+    return load_file(Path(config.output, which, "model.safetensors"))
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def scores(history):
+    """History without what the clock says."""
+    clock = ("train_seconds", "eval_seconds", "images_per_second")
+    return [{key: value for key, value in row.items() if key not in clock} for row in history]
+
+
+@pytest.fixture(scope="module")
+def finished(nyu_root, tmp_path_factory):
+    """One undisturbed run in one process, with its output."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    config = TrainConfig(
+        data=str(nyu_root), output=str(output), encoder="tiny", size=56, epochs=2, batch_size=4, lr=3e-4, workers=0
+    )
+    return config, run(command(config))
+
+
+def test_a_run_leaves_what_the_notebooks_read(finished):
+    config, printed = finished
+    output = Path(config.output)
+    assert read_json(output / "config.json")["encoder"] == "tiny"
+    history = read_json(output / "history.json")
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert history[1]["train_loss"] < history[0]["train_loss"]
+    assert history[-1]["lr_encoder"] == pytest.approx(0, abs=1e-12)
+    report = read_json(output / "eval" / "val.json")
+    assert len(report["records"]) == 5
+    best = min(row["abs_rel"] for row in history)
+    assert report["summary"]["abs_rel"]["mean"] == pytest.approx(best, abs=1e-12)
+    assert f"AbsRel {best:.4f}" in printed
+    again = summarise(evaluate(load_model(output / "best"), NYUDepthV2(config.data, "val")))
+    assert again["abs_rel"]["mean"] == pytest.approx(best, abs=1e-6)
+    assert list(output.glob("tensorboard/*")), "no TensorBoard events"
+
+
+def test_an_occupied_folder_is_refused_and_left_alone(finished):
+    config, _ = finished
+    before = weights(config)
+    from depthkit.train import start
+
+    with pytest.raises(ValueError, match="holds a run already: pass resume=True"):
+        start(config)
+    assert equal(before, weights(config))
+
+
+def test_killed_in_mid_epoch_and_resumed_equals_undisturbed(finished, tmp_path):
+    config, _ = finished
+    killed = dataclasses.replace(config, output=str(tmp_path / "killed"), save_steps=1)
+    process = subprocess.Popen(
+        command(killed), env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    state = Path(killed.output, "last", "state.json")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if json.loads(state.read_text())["batch"] >= 2:
+                break
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    left = json.loads(state.read_text())
+    assert (left["epoch"], left["batch"]) < (2, 0) and left["batch"] > 0, f"not in mid-epoch: {left}"
+
+    printed = run(command(killed, "--resume", "True"))
+    assert "resumed from" in printed
+    assert equal(weights(killed), weights(config))
+    assert equal(weights(killed, "best"), weights(config, "best"))
+    mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (killed, config))
+    for a, b in zip(mine, theirs, strict=True):
+        assert a == pytest.approx(b, rel=1e-6)  # the loss is a sum that was taken up in the middle
+
+
+def test_max_hours_saves_and_a_new_folder_goes_on(finished, tmp_path, monkeypatch):
+    """As over two sessions: the first stops on its time limit, the second has the first's folder as read-only input."""
+    config, _ = finished
+    monkeypatch.setattr("depthkit.train.STOP_CHECK_STEPS", 1)
+    first = dataclasses.replace(config, output=str(tmp_path / "first"), max_hours=1e-9)
+    code = "import sys, depthkit.train as t; t.STOP_CHECK_STEPS = 1; t.main()"
+    printed = run([sys.executable, "-c", code, *command(first)[3:]])
+    assert "max_hours reached" in printed
+    state = read_json(Path(first.output, "last", "state.json"))
+    assert (state["epoch"], state["batch"]) == (0, 1)
+
+    second = dataclasses.replace(config, output=str(tmp_path / "second"))
+    run(command(second, "--resume", "True", "--resume_from", first.output))
+    assert equal(weights(second), weights(config))
+    assert read_json(Path(first.output, "last", "state.json")) == state
+
+
+def test_resuming_with_another_recipe_is_refused(finished):
+    config, _ = finished
+    done = subprocess.run(
+        command(dataclasses.replace(config, lr=1e-3), "--resume", "True"), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert "belongs to another configuration (lr: 0.0003 then, 0.001 now)" in done.stderr
+
+
+def test_bad_data_stops_a_run_before_it_begins(config, tmp_path):
+    import shutil
+
+    root = shutil.copytree(config.data, tmp_path / "data")
+    bad = next((root / "train").rglob("*.h5"))
+    bad.write_bytes(bad.read_bytes()[:500])
+    done = subprocess.run(
+        command(dataclasses.replace(config, data=str(root))), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert bad.name in done.stderr and "DataError" in done.stderr
+    assert not Path(config.output, "history.json").exists()
+
+
+LAUNCH = """
+import sys
+import torch
+from accelerate import notebook_launcher
+from depthkit.config import TrainConfig
+from depthkit.train import free_port, train
+
+config = TrainConfig(**{config!r})
+torch.rand(600, 600) @ torch.rand(600, 600)  # many threads, as in a notebook that looked at predictions first
+assert torch.get_num_threads() > 1, "this machine has one core: the test proves nothing here"
+notebook_launcher(train, (config,), num_processes=2, use_port=free_port())
+print("launch returned")
+"""
+
+
+def test_two_launched_processes_after_a_threaded_forward_pass(finished, tmp_path):
+    """A fork after multi-threaded work hangs unless the child keeps to one thread; two processes see the data of one."""
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("needs two cores")
+    config, _ = finished
+    two = dataclasses.replace(config, output=str(tmp_path / "two"), batch_size=2)
+    script = LAUNCH.format(config=dataclasses.asdict(two))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 process(es) on cpu" in done.stdout and "launch returned" in done.stdout
+    mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (two, config))
+    for a, b in zip(mine, theirs, strict=True):
+        # SiLog's λ-term is over the pixels of a process's batch, so halves of a batch train a little differently
+        assert a["abs_rel"] == pytest.approx(b["abs_rel"], rel=0.05)
+        assert a["lr_encoder"] == b["lr_encoder"] and a["lr_decoder"] == b["lr_decoder"]
+    report = read_json(Path(two.output, "eval", "val.json"))
+    again = evaluate(load_model(Path(two.output, "best")), NYUDepthV2(config.data, "val"))
+    assert [r["name"] for r in report["records"]] == [r["name"] for r in again]
+    for name in ("abs_rel", "rmse", "d1", "silog"):
+        assert report["summary"][name]["mean"] == pytest.approx(summarise(again)[name]["mean"], abs=1e-6)
+
+
+def test_the_relative_objective_trains_too(config):
+    relative = dataclasses.replace(config, objective="relative")
+    run(command(relative))
+    history = read_json(Path(config.output, "history.json"))
+    assert history[1]["train_loss"] < history[0]["train_loss"]
+    assert load_model(Path(config.output, "best")).config.depth_estimation_type == "relative"
+
+
+def test_accumulated_gradients_make_the_steps_of_a_larger_batch(config):
+    run(command(dataclasses.replace(config, batch_size=2, accumulation=2, epochs=1)))
+    rates = read_json(Path(config.output, "history.json"))[0]
+    # 16 images, 8 batches of 2, 4 optimiser steps: warm-up 2 steps, then a half cosine to 0
+    assert rates["lr_encoder"] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("schedule, middle", [("cosine", 0.5), ("poly", 0.5**0.9)])
+def test_learning_rates_are_those_computed_by_hand(processes, schedule, middle):
+    """40 images, batches of 4 a process, 5 epochs, half an epoch of warm-up; the schedule is in optimiser steps."""
+    config = TrainConfig(encoder="tiny", lr=1e-3, epochs=5, batch_size=4, warmup_epochs=0.5, schedule=schedule)
+    steps = 40 // (4 * processes)
+    factor, warmup, total = learning_rate_factor(config, steps), round(0.5 * steps), 5 * steps
+    optimizer = torch.optim.AdamW(parameter_groups(build_model("tiny"), config))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    rates = []
+    for _ in range(total):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == pytest.approx([1e-3 / warmup, 1e-2 / warmup])
+    assert rates[warmup - 1] == rates[warmup] == pytest.approx([1e-3, 1e-2])
+    share = (total - 1 - warmup) / (total - warmup)
+    last = (1 - share) ** 0.9 if schedule == "poly" else (1 + math.cos(math.pi * share)) / 2
+    assert rates[-1] == pytest.approx([1e-3 * last, 1e-2 * last])
+    assert factor(total) == pytest.approx(0, abs=1e-12)
+    assert factor(warmup + (total - warmup) / 2) == pytest.approx(middle)
+
+
+def test_free_ports_are_free():
+    assert 1024 < int(free_port()) < 65536
+
+
+def test_training_beats_the_constant_it_is_compared_with(config):
+    """The picture of these frames says their depth: a model that learns must beat the best constant."""
+    run(command(dataclasses.replace(config, epochs=8, batch_size=2, lr=1e-3)))
+    constant = best_constant_depth(NYUDepthV2(config.data, "train"))
+    baseline = summarise(evaluate(ConstantDepth(constant), NYUDepthV2(config.data, "val")))["abs_rel"]["mean"]
+    assert read_json(Path(config.output, "eval", "val.json"))["summary"]["abs_rel"]["mean"] < 0.8 * baseline

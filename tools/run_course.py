@@ -1,0 +1,99 @@
+"""Run the notebooks in order on this machine's profile, and leave them as pages to read.
+
+    python tools/run_course.py              # executed copies and HTML in build/course, runs in build/course/runs-*
+    python tools/run_course.py --in-place   # execute notebooks/*.ipynb as they are committed
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+
+from depthkit.files import read_json
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGES = REPOSITORY / "build" / "course"
+CELL_SECONDS = 1800
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back to notebooks/")
+    in_place = parser.parse_args().in_place
+    PAGES.mkdir(parents=True, exist_ok=True)
+    if not os.environ.get("DEPTHKIT_RUNS"):
+        os.environ["DEPTHKIT_RUNS"] = tempfile.mkdtemp(prefix="runs-", dir=PAGES)
+    runs = Path(os.environ["DEPTHKIT_RUNS"])
+    started = time.monotonic()
+    paths = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+    print(f"==> Running {len(paths)} notebook(s); each takes minutes on a CPU.")
+    for path in paths:
+        run_one(path, in_place)
+    print(f"==> All done in {(time.monotonic() - started) / 60:.1f} minutes.")
+    print_result(runs)
+
+
+def run_one(path, in_place):
+    """Execute one notebook from a fresh kernel; write its page, and itself when `in_place`."""
+    print(f"==> {path.name} ...", flush=True)
+    started = time.monotonic()
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        sys.exit(f"==> {path.name} stopped at a cell:\n{error}")
+    tidy(notebook)
+    page = PAGES / f"{path.stem}.html"
+    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    if in_place:
+        nbformat.write(notebook, path)
+    print(f"    {time.monotonic() - started:.0f} s, page: {page.relative_to(REPOSITORY)}", flush=True)
+
+
+def tidy(notebook):
+    """Keep kernel and language alone as metadata, and merge neighbouring stream outputs, so that diffs stay small."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key in ("tags",)}
+        merged = []
+        for output in cell.get("outputs", []):
+            if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
+                merged[-1].text += output.text
+            else:
+                merged.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = merged
+
+
+def print_result(runs):
+    """The last lines: the score, the baseline, and where to look."""
+    reports = sorted(runs.glob("finetune-*/eval/val.json"))
+    if reports:
+        run = reports[-1].parent.parent
+        score = read_json(reports[-1])["summary"]["abs_rel"]
+        constant = read_json(run / "eval" / "constant.json")["summary"]["abs_rel"]
+        print(f"fine-tuned model:      AbsRel {score['mean']:.3f}  (95 % of resamples: {score['low']:.3f} to {score['high']:.3f})")
+        print(f"best constant depth:   AbsRel {constant['mean']:.3f}  (what it must beat; lower is better)")
+        print(f"model:                 {run / 'best'}")
+    print(f"pages to read:         {PAGES}")
+
+
+if __name__ == "__main__":
+    main()
