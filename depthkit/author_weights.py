@@ -1,7 +1,8 @@
 """The authors' `.pth` checkpoints: read safely, renamed to the Hub's parameter names.
 
-The authors' names are those of `depth_anything_v2/dpt.py` and `dinov2.py` in github.com/DepthAnything/Depth-Anything-V2;
-the Hub's are those on disk in `depth-anything/Depth-Anything-V2-Small-hf`, which every `transformers` version reads.
+The authors' names are those of `depth_anything_v2/dpt.py` and `dinov2.py` in
+github.com/DepthAnything/Depth-Anything-V2; the Hub's are those on disk in `depth-anything/Depth-Anything-V2-Small-hf`,
+which every `transformers` version reads.
 """
 
 import pickle

@@ -38,7 +38,8 @@ def save(accelerator, config, progress, scheduler):
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise RuntimeError(
-            f"could not write a checkpoint to {last} ({error}): free some disk space and resume; the one before is whole"
+            f"could not write a checkpoint to {last} ({error}): free some disk space and resume; the one before is "
+            "whole"
         ) from error
 
 
@@ -64,7 +65,7 @@ def load(accelerator, config, progress, scheduler):
     except Exception as error:
         raise ValueError(f"{source} is damaged ({error}); remove it to start again, or resume from a copy") from error
     scheduler.load_state_dict(state.pop("scheduler"))
-    state.pop("config")
+    del state["config"], state["clock"]
     state |= {"best": math.inf if state["best"] is None else state["best"], "num_processes": progress.num_processes}
     for name, value in state.items():
         setattr(progress, name, value)

@@ -54,20 +54,20 @@ class Protocol:
         return ", ".join(parts)
 
 
-ARTICLE = Protocol()
-"""No crop, no clamp, no flip, mean per image: the seed article's, and the authors' `metric_depth/train.py`."""
+PLAIN = Protocol()
+"""No crop, no clamp, no flip, mean per image: the authors' `metric_depth/train.py`."""
 ZOEDEPTH = Protocol(crop="eigen", clamp=True, flip_tta=True)
 """In-domain NYU of ZoeDepth (Bhat 2023, arXiv 2302.12288) and of the Depth Anything tables."""
 
 
-def evaluate(model, dataset, protocol=ARTICLE, batch_size=1, workers=0, accelerator=None, progress=False):
+def evaluate(model, dataset, protocol=PLAIN, batch_size=1, workers=0, accelerator=None, progress=False):
     """Score `model` on every image of `dataset` (used without its transform), at each depth map's own resolution.
 
-    With an `accelerator` of several processes each scores its share and all return every record: no image is padded in or
-    counted twice, so that the result does not depend on the number of processes.
+    With an `accelerator` of several processes each scores its share and all return every record: no image is padded in
+    or counted twice, so that the result does not depend on the number of processes.
 
-    Returns: a list of records in the data set's order, one an image: `name`, `pixels` (valid ones scored), `skipped` (None,
-    or why there are no scores), `scale` and `shift` when aligned, each metric, and the sums they came from.
+    Returns: a list of records in the data set's order, one an image: `name`, `pixels` (valid ones scored), `skipped`
+    (None, or why there are no scores), `scale` and `shift` when aligned, each metric, and the sums they came from.
 
     Raises: ValueError when a relative model is to be scored without alignment, or the crop does not fit.
     """
@@ -96,8 +96,8 @@ def summarise(records, average="image", resamples=2000, seed=0):
     """Means over the scored images with 95 % bootstrap intervals over images.
 
     Returns: {metric: {"mean", "low", "high"}}, with "images" (scored), "skipped" and "degenerate" (fits that could not
-    align, still scored as they are) counts. Intervals resample images, so they say how the number would move with another
-    draw of as many images like these; they know nothing of other seeds in training (Efron 1979).
+    align, still scored as they are) counts. Intervals resample images, so they say how the number would move with
+    another draw of as many images like these; they know nothing of other seeds in training (Efron 1979).
 
     Raises: ValueError when no image was scored.
     """
@@ -146,11 +146,11 @@ class _Output:
     predicted_depth: torch.Tensor
 
 
-def best_constant_depth(dataset, protocol=ARTICLE):
+def best_constant_depth(dataset, protocol=PLAIN):
     """The depth, in metres, whose AbsRel over `dataset` is the smallest: argmin_c mean over images of mean |c − t| / t.
 
-    Each pixel pulls with weight 1/t (over its image's pixel count, as images count alike), so the answer is the weighted
-    median of all depths; they are binned to millimetres. Fit it on the training split.
+    Each pixel pulls with weight 1/t (over its image's pixel count, as images count alike), so the answer is the
+    weighted median of all depths; they are binned to millimetres. Fit it on the training split.
     """
     bare = copy.copy(dataset)
     bare.transform = None
@@ -223,7 +223,9 @@ def _crop_mask(depth, crop):
     inside = torch.ones_like(depth, dtype=torch.bool)
     if crop == "eigen":
         if depth.shape[-2:] != (480, 640):
-            raise ValueError(f"the Eigen crop is for 480 × 640 depth maps; got {tuple(depth.shape[-2:])}: use crop=None")
+            raise ValueError(
+                f"the Eigen crop is for 480 × 640 depth maps; got {tuple(depth.shape[-2:])}: use crop=None"
+            )
         top, bottom, left, right = EIGEN_CROP
         inside[:] = False
         inside[:, top:bottom, left:right] = True

@@ -54,8 +54,8 @@ def train_loader(dataset, config, num_processes):
     needed = config.batch_size * num_processes
     if len(dataset) < needed:
         raise ValueError(
-            f"{dataset.root}: {len(dataset)} training images are fewer than one step takes ({num_processes} processes × "
-            f"batch_size {config.batch_size}): lower batch_size"
+            f"{dataset.root}: {len(dataset)} training images are fewer than one step takes "
+            f"({num_processes} processes × batch_size {config.batch_size}): lower batch_size"
         )
     return DataLoader(
         dataset,

@@ -18,7 +18,8 @@ from depthkit import author_weights
 from depthkit.files import draft_folder, replace_folder
 from depthkit.transforms import IMAGENET_MEAN, IMAGENET_STD, PATCH
 
-# The shapes of the paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is ours.
+# The shapes of the paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is
+# ours.
 ENCODERS = {
     "tiny": dict(hidden=128, layers=8, heads=4, stages=(2, 4, 6, 8), neck=(32, 64, 96, 128), fusion=48),
     "vits": dict(hidden=384, layers=12, heads=6, stages=(3, 6, 9, 12), neck=(48, 96, 192, 384), fusion=64),
@@ -98,8 +99,8 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
 def reset_decoder(model):
     """Give neck and head PyTorch's default initialisation, in place; returns the model.
 
-    `transformers` draws them with a standard deviation of 0.02, from which a fresh decoder says the same depth for every
-    pixel (spread about 1e-6) and training crawls; the authors' code has PyTorch's default.
+    `transformers` draws them with a standard deviation of 0.02, from which a fresh decoder says the same depth for
+    every pixel (spread about 1e-6) and training crawls; the authors' code has PyTorch's default.
     """
     for part in (model.neck, model.head):
         for module in part.modules():
@@ -155,8 +156,8 @@ def save_model(model, folder):
 def image_processor(size):
     """The `transformers` image processor that does what `depthkit.transforms.EvalTransform` does, for `pipeline`.
 
-    It scales "as little as possible", which is the authors' "shorter side to `size`" whenever both sides of the image are
-    at least `size` pixels; smaller images it enlarges less.
+    It scales "as little as possible", which is the authors' "shorter side to `size`" whenever both sides of the image
+    are at least `size` pixels; smaller images it enlarges less.
     """
     return DPTImageProcessor(
         size={"height": size, "width": size},
@@ -178,8 +179,8 @@ def _load_weights(weights, config, whole):
     if str(weights).endswith((".pth", ".pt")):
         if whole:
             raise ValueError(
-                f"{weights} does not say whether its head is relative or metric: use init='encoder', or a folder with a "
-                "config.json"
+                f"{weights} does not say whether its head is relative or metric: use init='encoder', or a folder with "
+                "a config.json"
             )
         with tempfile.TemporaryDirectory() as folder:
             author_weights.write_hub_folder(author_weights.read(weights), config, folder)
@@ -187,12 +188,14 @@ def _load_weights(weights, config, whole):
     theirs = _read_config(weights)
     if whole and _kind(config) != _kind(theirs):
         raise ValueError(
-            f"{weights} predicts {_kind(theirs)}, but a model of {_kind(config)} was asked for: use init='encoder' to take "
-            "its encoder alone"
+            f"{weights} predicts {_kind(theirs)}, but a model of {_kind(config)} was asked for: use "
+            "init='encoder' to take its encoder alone"
         )
     ours, found = config.backbone_config.hidden_size, theirs.backbone_config.hidden_size
     if ours != found:
-        raise ValueError(f"{weights} holds an encoder of width {found}, this one is {ours} wide: name the encoder to fit")
+        raise ValueError(
+            f"{weights} holds an encoder of width {found}, this one is {ours} wide: name the encoder to fit"
+        )
     return _from_pretrained(weights, config)
 
 
@@ -221,7 +224,9 @@ def _from_pretrained(path, config, named=None):
                 path, config=config, output_loading_info=True, ignore_mismatched_sizes=True, dtype=torch.float32
             )
     except SafetensorError as error:
-        raise ValueError(f"{named or path}: the weights can't be read ({error}); copy or download them again") from error
+        raise ValueError(
+            f"{named or path}: the weights can't be read ({error}); copy or download them again"
+        ) from error
     problems = {kind: report.get(f"{kind}_keys") for kind in ("missing", "unexpected", "mismatched")}
     text = "; ".join(f"{len(keys)} {kind}, first {min(map(str, keys))}" for kind, keys in problems.items() if keys)
     if text:

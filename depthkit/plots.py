@@ -14,7 +14,9 @@ ERROR_CMAP = mpl.colormaps["viridis"].with_extremes(bad="0.6")
 def draw_depth(ax, depth, near=None, far=None, title=None):
     """One depth map (H, W), metres, holes (0) in grey, limits `near` and `far` shared where maps are compared."""
     depth = np.asarray(depth, dtype=float)
-    shown = ax.imshow(np.ma.masked_where(depth <= 0, depth), cmap=DEPTH_CMAP, vmin=near, vmax=far, interpolation="nearest")
+    shown = ax.imshow(
+        np.ma.masked_where(depth <= 0, depth), cmap=DEPTH_CMAP, vmin=near, vmax=far, interpolation="nearest"
+    )
     return _finish(ax, shown, title)
 
 

@@ -50,7 +50,9 @@ class Settings:
         return cls(
             profile=profile,
             data=_data_root(profile, mount),
-            runs=Path(os.environ.get("DEPTHKIT_RUNS") or (KAGGLE_WORKING if profile == "kaggle" else REPOSITORY) / "runs"),
+            runs=Path(
+                os.environ.get("DEPTHKIT_RUNS") or (KAGGLE_WORKING if profile == "kaggle" else REPOSITORY) / "runs"
+            ),
             weights=weights,
             encoder="tiny" if tiny else "vits",
             num_processes=2 if profile == "sample" else max(1, gpu_count()),
@@ -61,7 +63,9 @@ class Settings:
         recipe = dict(data=str(self.data), weights=self.weights, encoder=self.encoder)
         if self.encoder == "tiny":
             # Measured on the bundled rooms: small images and few of them want larger steps than the paper's 5e-6.
-            recipe |= dict(size=168, epochs=20, batch_size=4, lr=3e-4, decoder_lr_factor=3.0, warmup_epochs=1.0, workers=0)
+            recipe |= dict(
+                size=168, epochs=20, batch_size=4, lr=3e-4, decoder_lr_factor=3.0, warmup_epochs=1.0, workers=0
+            )
         elif self.profile == "sample":
             recipe |= dict(size=252, epochs=3, batch_size=2)
         return TrainConfig(**(recipe | changes))

@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -35,20 +34,21 @@ from depthkit.losses import GradientMatchingLoss, ScaleShiftInvariantLoss, SiLog
 from depthkit.models import build_model, decoder_parameters, encoder_parameters, save_model
 from depthkit.transforms import normalise
 
-STOP_CHECK_STEPS = 10  # processes agree on the time limit this often; every step would wait for the slowest
+STOP_CHECK_BATCHES = 20  # processes agree on the time limit this often; every batch would wait for the slowest
 
 
 def train(config: TrainConfig):
     """Fine-tune (or pre-train) as `config` says, and write the run folder.
 
-    The folder then holds `config.json`, `history.json` (a row an epoch), `last/` (to resume from), `best/` (the epoch of
-    the smallest AbsRel on the validation split, as a `transformers` model folder) and `eval/val.json` (its records).
+    The folder then holds `config.json`, `history.json` (a row an epoch), `last/` (to resume from), `best/` (the epoch
+    of the smallest AbsRel on the validation split, as a `transformers` model folder) and `eval/val.json` (its records).
 
     Raises: `depthkit.data.DataError` for bad data and ValueError for a bad checkpoint or an occupied folder, before any
     long work starts.
     """
     if multiprocessing.parent_process() is not None:
         one_thread()  # a forked child inherits locks of the parent's thread pool, and hangs on a second thread
+    deadline = time.monotonic() + (config.max_hours or math.inf) * 3600
     accelerator = start(config)
     set_seed(config.seed)
     train_set, val_set = open_splits(config)
@@ -73,13 +73,13 @@ def train(config: TrainConfig):
         checkpoints.load(accelerator, config, progress, scheduler)
     elif accelerator.is_main_process:
         write_json(Path(config.output, "config.json"), asdict(config))
-    deadline = time.monotonic() + (config.max_hours or math.inf) * 3600
 
     while progress.epoch < config.epochs:
         sampler.start_at(progress.epoch, progress.batch * config.batch_size * accelerator.num_processes)
         model.train()
+        progress.clock = time.monotonic()
         for batch in progress_bar(loader, progress, batches, config, accelerator):
-            with accelerator.accumulate(model), seconds_of(progress):
+            with accelerator.accumulate(model):
                 loss = loss_function(model, batch)
                 accelerator.backward(loss)
                 optimizer.step()
@@ -88,7 +88,7 @@ def train(config: TrainConfig):
             if accelerator.sync_gradients:
                 if not accelerator.optimizer_step_was_skipped:  # fp16 overflowed: the weights did not move either
                     scheduler.step()
-                if out_of_time(accelerator, deadline, progress.batch):
+                if out_of_time(accelerator, deadline, progress.batch, batches):
                     checkpoints.save(accelerator, config, progress, scheduler)
                     accelerator.print(f"max_hours reached: saved in {config.output}/last; go on with resume=True")
                     return accelerator.end_training()
@@ -107,7 +107,8 @@ class Progress:
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished batches of the current epoch, in each process
     loss_sum: float | torch.Tensor = 0.0  # over those batches; a tensor while running, so as not to wait for the device
-    seconds: float = 0.0  # spent on those batches
+    seconds: float = 0.0  # spent on those batches, loading included
+    clock: float = 0.0  # when the latest batch was done
     best: float = math.inf
     best_epoch: int = 0
     history: list = field(default_factory=list)
@@ -115,6 +116,8 @@ class Progress:
     def count(self, loss):
         self.batch += 1
         self.loss_sum = self.loss_sum + loss.detach()
+        now = time.monotonic()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
 
 
 def start(config):
@@ -160,7 +163,7 @@ def learning_rate_factor(config, steps_per_epoch):
 
 
 def objective_loss(config):
-    """The training loss as a function of (model, batch): SiLog on metres, or SSI with gradient matching on disparity."""
+    """The loss as a function of (model, batch): SiLog on metres, or SSI with gradient matching on disparity."""
     silog = SiLogLoss(config.silog_lambda)
     invariant, gradient = ScaleShiftInvariantLoss(), GradientMatchingLoss()
 
@@ -226,9 +229,9 @@ def finish_epoch(accelerator, config, progress, scheduler, model, val_set):
     )
 
 
-def out_of_time(accelerator, deadline, batch) -> bool:
+def out_of_time(accelerator, deadline, batch, batches) -> bool:
     """Whether the time limit is over for any process; asked together, so that all stop at the same step."""
-    if deadline == math.inf or batch % STOP_CHECK_STEPS:
+    if deadline == math.inf or (batch % STOP_CHECK_BATCHES and batch < batches):
         return False
     late = torch.tensor(float(time.monotonic() > deadline), device=accelerator.device)
     return accelerator.reduce(late, "sum").item() > 0
@@ -249,14 +252,6 @@ def progress_bar(loader, progress, batches, config, accelerator):
         mininterval=0.5 if terminal else 30,
         disable=not accelerator.is_main_process or (not terminal and batches < 100),
     )
-
-
-@contextmanager
-def seconds_of(progress):
-    """Add the time inside to the epoch's training time."""
-    started = time.monotonic()
-    yield
-    progress.seconds += time.monotonic() - started
 
 
 def free_port() -> str:

@@ -1,8 +1,8 @@
 """Geometry and augmentation, on uint8 images; normalisation happens later, on the device.
 
-The geometry is the authors' (`metric_depth/dataset/transform.py`): the shorter side to 518 pixels, aspect kept, both sides
-multiples of the patch; for training a random square crop. For evaluation only the image is resized: the depth keeps its own
-resolution, and predictions are brought to it.
+The geometry is the authors' (`metric_depth/dataset/transform.py`): the shorter side to 518 pixels, aspect kept, both
+sides multiples of the patch; for training a random square crop. For evaluation only the image is resized: the depth
+keeps its own resolution, and predictions are brought to it.
 """
 
 import os
@@ -20,13 +20,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def resized_shape(height, width, size) -> tuple[int, int]:
-    """Height and width after the shorter side goes to `size` pixels: aspect kept, each side a multiple of the patch."""
+    """Height and width once the shorter side is `size` pixels, aspect kept, each a multiple of the patch."""
     scale = size / min(height, width)
     return tuple(max(size, round(side * scale / PATCH) * PATCH) for side in (height, width))
 
 
 class EvalTransform:
-    """Resize the image alone, shorter side to `size` pixels (a multiple of 14), bicubic; depth and mask are untouched."""
+    """Resize the image alone, shorter side to `size` pixels (a multiple of 14), bicubic; depth and mask stay."""
 
     def __init__(self, size=518):
         self.size = _check_size(size)
@@ -38,10 +38,10 @@ class EvalTransform:
 class TrainTransform:
     """Resize, random square crop, mirror, light colour jitter: a pure function of (seed, epoch, index).
 
-    The same sample in the same epoch looks the same whatever the number of workers, processes or restarts. Depth and mask
-    move with the image; depth is resized by nearest neighbour, because a mean of two depths lies on neither surface.
-    The jitter (brightness, contrast, saturation, hue 0.1) is the seed article's; the paper only mirrors. Noise is left out: a
-    sensor's images bring their own, and adding it would cost more than everything else here together.
+    The same sample in the same epoch looks the same whatever the number of workers, processes or restarts. Depth and
+    mask move with the image; depth is resized by nearest neighbour, because a mean of two depths lies on neither
+    surface. The paper only mirrors; the jitter (0.1 each) is mild. No noise is added: a sensor's images bring their
+    own, and it would cost more time than everything else here together.
 
     Args:
         size: shorter side after the resize and side of the square crop, pixels, a multiple of 14.
@@ -55,7 +55,9 @@ class TrainTransform:
             [
                 A.RandomCrop(size, size),
                 A.HorizontalFlip(p=0.5),
-                A.ColorJitter(brightness=(0.9, 1.1), contrast=(0.9, 1.1), saturation=(0.9, 1.1), hue=(-0.1, 0.1), p=0.5),
+                A.ColorJitter(
+                    brightness=(0.9, 1.1), contrast=(0.9, 1.1), saturation=(0.9, 1.1), hue=(-0.1, 0.1), p=0.5
+                ),
             ]
         )
 

@@ -1,4 +1,4 @@
-"""Small real data for the tests: NYU-like trees of noise-textured slanted planes, and a tiny config to train on them."""
+"""Small real data for the tests: NYU-like trees of slanted planes, and a tiny config to train on them."""
 
 import os
 

@@ -91,8 +91,6 @@ def authors_names(layers):
         names += [f"depth_head.resize_layers.{i}.{kind}" for i in (0, 1, 3)]
         for i in range(1, 5):
             names.append(f"depth_head.scratch.refinenet{i}.out_conv.{kind}")
-            names += [
-                f"depth_head.scratch.refinenet{i}.resConfUnit{u}.conv{c}.{kind}" for u in (1, 2) for c in (1, 2)
-            ]
+            names += [f"depth_head.scratch.refinenet{i}.resConfUnit{u}.conv{c}.{kind}" for u in (1, 2) for c in (1, 2)]
         names += [f"depth_head.scratch.{n}.{kind}" for n in ("output_conv1", "output_conv2.0", "output_conv2.2")]
     return names + [f"depth_head.scratch.layer{i}_rn.weight" for i in range(1, 5)]

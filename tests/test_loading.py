@@ -45,5 +45,7 @@ def test_workers_do_not_change_what_is_loaded(config):
 
 def test_too_few_images_for_one_step_are_refused(config):
     dataset, _ = open_splits(config)
-    with pytest.raises(ValueError, match="16 training images are fewer than one step takes .2 processes × batch_size 9"):
+    with pytest.raises(
+        ValueError, match=r"16 training images are fewer than one step takes \(2 processes × batch_size 9\)"
+    ):
         train_loader(dataset, dataclasses.replace(config, batch_size=9), 2)

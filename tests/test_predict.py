@@ -34,7 +34,14 @@ def test_the_command_writes_millimetres_and_a_picture(tmp_path, monkeypatch, cap
     save_model(model, tmp_path / "best")
     image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "photo.png"), image[..., ::-1])
-    arguments = ["predict", str(tmp_path / "photo.png"), "--model", str(tmp_path / "best"), "--output", str(tmp_path / "o")]
+    arguments = [
+        "predict",
+        str(tmp_path / "photo.png"),
+        "--model",
+        str(tmp_path / "best"),
+        "--output",
+        str(tmp_path / "o"),
+    ]
     monkeypatch.setattr(sys, "argv", arguments)
     predict.main()
     written = cv2.imread(str(tmp_path / "o" / "photo_depth_mm.png"), cv2.IMREAD_UNCHANGED)

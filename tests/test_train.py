@@ -19,14 +19,12 @@ from depthkit.data import NYUDepthV2
 from depthkit.evaluate import ConstantDepth, best_constant_depth, evaluate, summarise
 from depthkit.files import read_json
 from depthkit.models import build_model, load_model
-from depthkit.train import free_port, learning_rate_factor, parameter_groups
+from depthkit.train import free_port, learning_rate_factor, parameter_groups, selection_protocol
 
 
 def command(config, *extra):
     """The command line of `config`."""
-    changed = {
-        f.name: value for f in dataclasses.fields(config) if (value := getattr(config, f.name)) != f.default
-    }
+    changed = {f.name: value for f in dataclasses.fields(config) if (value := getattr(config, f.name)) != f.default}
     flags = [text for name, value in changed.items() for text in (f"--{name}", str(value))]
     return [sys.executable, "-m", "depthkit.train", *flags, *extra]
 
@@ -120,12 +118,11 @@ def test_killed_in_mid_epoch_and_resumed_equals_undisturbed(finished, tmp_path):
         assert a == pytest.approx(b, rel=1e-6)  # the loss is a sum that was taken up in the middle
 
 
-def test_max_hours_saves_and_a_new_folder_goes_on(finished, tmp_path, monkeypatch):
+def test_max_hours_saves_and_a_new_folder_goes_on(finished, tmp_path):
     """As over two sessions: the first stops on its time limit, the second has the first's folder as read-only input."""
     config, _ = finished
-    monkeypatch.setattr("depthkit.train.STOP_CHECK_STEPS", 1)
     first = dataclasses.replace(config, output=str(tmp_path / "first"), max_hours=1e-9)
-    code = "import sys, depthkit.train as t; t.STOP_CHECK_STEPS = 1; t.main()"
+    code = "import sys, depthkit.train as t; t.STOP_CHECK_BATCHES = 1; t.main()"
     printed = run([sys.executable, "-c", code, *command(first)[3:]])
     assert "max_hours reached" in printed
     state = read_json(Path(first.output, "last", "state.json"))
@@ -175,12 +172,14 @@ print("launch returned")
 """
 
 
-def test_two_launched_processes_after_a_threaded_forward_pass(finished, tmp_path):
-    """A fork after multi-threaded work hangs unless the child keeps to one thread; two processes see the data of one."""
-    if (os.cpu_count() or 1) < 2:
-        pytest.skip("needs two cores")
-    config, _ = finished
-    two = dataclasses.replace(config, output=str(tmp_path / "two"), batch_size=2)
+def test_two_launched_processes_after_a_threaded_forward_pass(config, tmp_path):
+    """A fork after multi-threaded work hangs unless the child keeps to one thread; two processes do the work of one.
+
+    The relative loss is a mean over images, so the gradients of two halves of a batch average to the whole's.
+    """
+    one = dataclasses.replace(config, objective="relative")
+    run(command(one))
+    two = dataclasses.replace(one, output=str(tmp_path / "two"), batch_size=2)
     script = LAUNCH.format(config=dataclasses.asdict(two))
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -191,13 +190,13 @@ def test_two_launched_processes_after_a_threaded_forward_pass(finished, tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 process(es) on cpu" in done.stdout and "launch returned" in done.stdout
-    mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (two, config))
+    mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (two, one))
     for a, b in zip(mine, theirs, strict=True):
-        # SiLog's λ-term is over the pixels of a process's batch, so halves of a batch train a little differently
-        assert a["abs_rel"] == pytest.approx(b["abs_rel"], rel=0.05)
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+        assert a["abs_rel"] == pytest.approx(b["abs_rel"], rel=1e-2)
         assert a["lr_encoder"] == b["lr_encoder"] and a["lr_decoder"] == b["lr_decoder"]
     report = read_json(Path(two.output, "eval", "val.json"))
-    again = evaluate(load_model(Path(two.output, "best")), NYUDepthV2(config.data, "val"))
+    again = evaluate(load_model(Path(two.output, "best")), NYUDepthV2(config.data, "val"), selection_protocol(two))
     assert [r["name"] for r in report["records"]] == [r["name"] for r in again]
     for name in ("abs_rel", "rmse", "d1", "silog"):
         assert report["summary"][name]["mean"] == pytest.approx(summarise(again)[name]["mean"], abs=1e-6)
@@ -247,7 +246,7 @@ def test_free_ports_are_free():
 
 def test_training_beats_the_constant_it_is_compared_with(config):
     """The picture of these frames says their depth: a model that learns must beat the best constant."""
-    run(command(dataclasses.replace(config, epochs=8, batch_size=2, lr=1e-3)))
+    run(command(dataclasses.replace(config, epochs=12, decoder_lr_factor=2.0, warmup_epochs=1.0)))
     constant = best_constant_depth(NYUDepthV2(config.data, "train"))
     baseline = summarise(evaluate(ConstantDepth(constant), NYUDepthV2(config.data, "val")))["abs_rel"]["mean"]
     assert read_json(Path(config.output, "eval", "val.json"))["summary"]["abs_rel"]["mean"] < 0.8 * baseline

@@ -15,7 +15,12 @@ def gradient_sample(height=48, width=64):
 @pytest.mark.parametrize(
     "shape, size, expected",
     # The authors' `lower_bound` with multiples of 14: 640 · 518/480 = 690.7 → 49 · 14 = 686
-    [((480, 640), 518, (518, 686)), ((640, 480), 518, (686, 518)), ((480, 640), 168, (168, 224)), ((300, 301), 28, (28, 28))],
+    [
+        ((480, 640), 518, (518, 686)),
+        ((640, 480), 518, (686, 518)),
+        ((480, 640), 168, (168, 224)),
+        ((300, 301), 28, (28, 28)),
+    ],
 )
 def test_shorter_side_and_multiples_of_the_patch(shape, size, expected):
     assert resized_shape(*shape, size) == expected

@@ -1,0 +1,88 @@
+"""The usual scores of depth maps, image by image. Align first where a prediction needs it; nothing here does.
+
+Sums come first and scores from sums, so that a mean over images and a score pooled over pixels see the same arithmetic.
+"""
+
+import math
+
+import torch
+
+from depthkit.alignment import check_maps
+
+METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "mae", "silog", "d1", "d2", "d3")
+MIN_VALID = 10  # an image with fewer valid pixels has no score
+FLOOR = 1e-6  # metres; logarithms and ratios see predictions at or below 0 as this
+
+
+def depth_metrics(pred, target, mask):
+    """Score predicted depth against measured depth, each image on its own.
+
+    With p, t in metres and g = log p − log t, over the valid pixels: abs_rel = mean |p−t|/t; sq_rel = mean (p−t)²/t;
+    rmse = √mean (p−t)²; rmse_log = √mean g²; log10 = mean |log10 p − log10 t|; mae = mean |p−t|; d1, d2, d3 = share
+    of pixels with max(p/t, t/p) < 1.25, 1.25², 1.25³ (strictly); silog = √(mean g² − 0.5 (mean g)²), as the authors
+    of Depth Anything V2 report it. ZoeDepth and Marigold put 1 for 0.5, times 100: not comparable. (Eigen 2014, arXiv
+    1406.2283, sec. 4; for silog `metric_depth/util/metric.py` of Depth Anything V2.)
+
+    Args:
+        pred: (B, H, W), metres, finite. At or below 0 it can't be a depth: logarithms and ratios then see 1e-6 m, a
+            gross error that still is finite; the other scores see the value as it is.
+        target: (B, H, W), metres, above 0 where valid; holes may hold anything.
+        mask: bool (B, H, W), True = valid.
+
+    Returns: {metric: (B,)} for each name in METRICS. All NaN where an image has fewer than MIN_VALID valid pixels:
+    skip it, count it, say so. NaN or inf in a prediction, at a valid pixel, makes that image's scores NaN or inf:
+    `metric_sums` tells the two apart by "pixels".
+
+    Raises: ValueError or TypeError as `depthkit.alignment.check_maps` does.
+    """
+    return metrics_from_sums(metric_sums(pred, target, mask))
+
+
+def metric_sums(pred, target, mask):
+    """What the scores are made of: {name: (B,)} sums over valid pixels, and their number "pixels".
+
+    Arguments as for `depth_metrics`. Sums of several images added up are the sums of all their pixels together. In
+    float64, but float32 on Apple's mps, which has no other.
+    """
+    check_maps(pred, target, mask)
+    dtype = torch.float32 if pred.device.type == "mps" else torch.float64
+    pred = torch.where(mask, pred.to(dtype), 1.0)
+    target = torch.where(mask, target.to(dtype), 1.0)
+    error = pred - target
+    positive = pred.clamp_min(FLOOR)
+    log_error = positive.log() - target.log()
+    ratio = torch.maximum(positive / target, target / positive)
+    terms = {
+        "pixels": torch.ones_like(pred),
+        "abs_rel": error.abs() / target,
+        "sq_rel": error**2 / target,
+        "squared": error**2,
+        "squared_log": log_error**2,
+        "log": log_error,
+        "abs_log": log_error.abs(),
+        "absolute": error.abs(),
+    }
+    for power in (1, 2, 3):
+        within = (ratio < 1.25**power).to(dtype)
+        terms[f"d{power}"] = torch.where(ratio.isfinite(), within, torch.nan)  # a NaN must not pass for a mere miss
+    return {name: torch.where(mask, term, 0.0).sum((1, 2)) for name, term in terms.items()}
+
+
+def metrics_from_sums(sums):
+    """The scores in METRICS from sums, {name: (B,)} → {metric: (B,)}; NaN where there are fewer than MIN_VALID pixels.
+
+    For a score pooled over pixels, leave out the images that are skipped, add up the sums of the others and pass the
+    totals: roots are then taken once, of the pooled means.
+    """
+    enough = sums["pixels"] >= MIN_VALID
+    mean = {name: torch.where(enough, value / sums["pixels"], torch.nan) for name, value in sums.items()}
+    scores = {
+        "abs_rel": mean["abs_rel"],
+        "sq_rel": mean["sq_rel"],
+        "rmse": mean["squared"].sqrt(),
+        "rmse_log": mean["squared_log"].sqrt(),
+        "log10": mean["abs_log"] / math.log(10),
+        "mae": mean["absolute"],
+        "silog": (mean["squared_log"] - 0.5 * mean["log"] ** 2).sqrt(),
+    }
+    return scores | {name: mean[name] for name in ("d1", "d2", "d3")}

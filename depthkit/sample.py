@@ -1,0 +1,115 @@
+"""The bundled sample: rendered rooms and halls, laid out as the h5 tree that the course reads everywhere.
+
+It lies compressed in `data/sample` of the repository (JPEG, and 16-bit PNG depth); `data/sample/README.md` tells how it
+was made. `frames.json` there lists each frame with its size, intrinsics and depth scale.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from depthkit.depth_files import DataError, read_depth, read_image
+from depthkit.files import read_json
+from depthkit.geometry import Intrinsics, disparity_to_depth
+
+BUNDLED = Path(__file__).resolve().parent.parent / "data" / "sample"
+SETS = ("rooms", "halls")
+
+
+def unpack_sample(name, destination, source=BUNDLED):
+    """Lay out "rooms" or "halls" as `<destination>/<name>-<digest>/<split>/<scene>/<frame>.h5`, in the NYU format.
+
+    Quick when it is there already; the digest is of the compressed files, so that a changed sample is laid out anew.
+    Several processes may call it at once.
+
+    Returns: the root, to give to `depthkit.data.NYUDepthV2`.
+
+    Raises: DataError when the sample is not beside the package, or a file of it is damaged.
+    """
+    if name not in SETS:
+        raise ValueError(f"no set {name!r} in the sample; choose one of {', '.join(SETS)}")
+    frames = {key: frame for key, frame in _frames(source).items() if key.startswith(f"{name}/")}
+    root = Path(destination) / f"{name}-{_digest(source, frames)}"
+    if root.is_dir():
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=".draft", dir=root.parent))
+    try:
+        for key, frame in frames.items():
+            _write_h5(draft / Path(key).relative_to(name).with_suffix(".h5"), *_read(source, key, frame), frame)
+        try:
+            draft.rename(root)
+        except OSError:
+            if not root.is_dir():  # else another process was first, with the same content
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return root
+
+
+def teaching(name, source=BUNDLED):
+    """One teaching render: image uint8 (H, W, 3), depth float32 (H, W) in metres, and its entry of frames.json."""
+    frames = _frames(source)
+    key = f"teaching/{name}"
+    if key not in frames:
+        names = ", ".join(k.removeprefix("teaching/") for k in frames if k.startswith("teaching/"))
+        raise ValueError(f"no teaching render {name!r}; there are {names}")
+    return *_read(source, key, frames[key]), frames[key]
+
+
+def motorcycle():
+    """The Motorcycle scene of Middlebury 2014 (Scharstein 2014), from scikit-image's wheel.
+
+    Returns: left and right image uint8 (H, W, 3), depth of the left in metres, float32 (H, W), 0 where not measured,
+    its disparity in pixels, and the calibration: a dict with `intrinsics` of the left, `baseline` in metres, `doffs`
+    in pixels.
+    """
+    from skimage.data import stereo_motorcycle
+
+    left, right, disparity = stereo_motorcycle()
+    calibration = {
+        "intrinsics": Intrinsics(fx=994.978, fy=994.978, cx=311.193, cy=254.877),
+        "baseline": 0.193001,
+        "doffs": 31.086,
+    }
+    depth = disparity_to_depth(disparity, 994.978, calibration["baseline"], calibration["doffs"])
+    return left, right, depth.astype(np.float32), disparity, calibration
+
+
+def _frames(source):
+    listing = Path(source) / "frames.json"
+    if not listing.is_file():
+        raise DataError(
+            f"{listing}: no bundled sample here; work in a checkout of the repository (pip install -e .), or name your "
+            "own data in DEPTHKIT_DATA"
+        )
+    return read_json(listing)
+
+
+def _digest(source, frames):
+    """Names, sizes and calibration of the compressed files: enough to see that the sample changed."""
+    text = repr(frames) + repr([(p.name, p.stat().st_size) for key in frames for p in _paths(source, key)])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _paths(source, key):
+    """Picture and depth of a frame: name.jpg and name.png, or name_rgb.png and name.png where nothing may be lost."""
+    depth = Path(source) / f"{key}.png"
+    photo = depth.with_suffix(".jpg")
+    return (photo if photo.exists() else depth.with_name(f"{depth.stem}_rgb.png")), depth
+
+
+def _read(source, key, frame):
+    photo, depth = _paths(source, key)
+    return read_image(photo), read_depth(depth, frame["depth_scale"])
+
+
+def _write_h5(path, image, depth, frame):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["rgb"], file["depth"] = image.transpose(2, 0, 1), depth
+        file.attrs["intrinsics"] = [frame[name] for name in ("fx", "fy", "cx", "cy")]
