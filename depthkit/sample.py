@@ -32,15 +32,16 @@ def unpack_sample(name, destination, source=BUNDLED):
     """
     if name not in SETS:
         raise ValueError(f"no set {name!r} in the sample; choose one of {', '.join(SETS)}")
-    frames = {key: frame for key, frame in _frames(source).items() if key.startswith(f"{name}/")}
+    frames = [frame for key, frame in _frames(source).items() if key.startswith(f"{name}/")]
     root = Path(destination) / f"{name}-{_digest(source, frames)}"
     if root.is_dir():
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=".draft", dir=root.parent))
     try:
-        for key, frame in frames.items():
-            _write_h5(draft / Path(key).relative_to(name).with_suffix(".h5"), *_read(source, key, frame), frame)
+        for frame in frames:
+            path = draft / Path(frame["name"]).relative_to(name)
+            _write_h5(path.with_name(path.name + ".h5"), *_read(source, frame), frame)
         try:
             draft.rename(root)
         except OSError:
@@ -52,13 +53,16 @@ def unpack_sample(name, destination, source=BUNDLED):
 
 
 def teaching(name, source=BUNDLED):
-    """One teaching render: image uint8 (H, W, 3), depth float32 (H, W) in metres, and its entry of frames.json."""
+    """One teaching render: image uint8 (H, W, 3), depth float32 (H, W) in metres, and its entry of frames.json.
+
+    The right picture of the stereo pair has no depth of its own: None.
+    """
     frames = _frames(source)
-    key = f"teaching/{name}"
-    if key not in frames:
-        names = ", ".join(k.removeprefix("teaching/") for k in frames if k.startswith("teaching/"))
+    if f"teaching/{name}" not in frames:
+        names = ", ".join(key.removeprefix("teaching/") for key in frames if key.startswith("teaching/"))
         raise ValueError(f"no teaching render {name!r}; there are {names}")
-    return *_read(source, key, frames[key]), frames[key]
+    frame = frames[f"teaching/{name}"]
+    return *_read(source, frame), frame
 
 
 def motorcycle():
@@ -87,25 +91,18 @@ def _frames(source):
             f"{listing}: no bundled sample here; work in a checkout of the repository (pip install -e .), or name your "
             "own data in DEPTHKIT_DATA"
         )
-    return read_json(listing)
+    return {frame["name"]: frame for frame in read_json(listing)}
 
 
 def _digest(source, frames):
     """Names, sizes and calibration of the compressed files: enough to see that the sample changed."""
-    text = repr(frames) + repr([(p.name, p.stat().st_size) for key in frames for p in _paths(source, key)])
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    sizes = [Path(source, frame[kind]).stat().st_size for frame in frames for kind in ("image", "depth")]
+    return hashlib.sha256(repr((frames, sizes)).encode()).hexdigest()[:10]
 
 
-def _paths(source, key):
-    """Picture and depth of a frame: name.jpg and name.png, or name_rgb.png and name.png where nothing may be lost."""
-    depth = Path(source) / f"{key}.png"
-    photo = depth.with_suffix(".jpg")
-    return (photo if photo.exists() else depth.with_name(f"{depth.stem}_rgb.png")), depth
-
-
-def _read(source, key, frame):
-    photo, depth = _paths(source, key)
-    return read_image(photo), read_depth(depth, frame["depth_scale"])
+def _read(source, frame):
+    image = read_image(Path(source, frame["image"]))
+    return image, read_depth(Path(source, frame["depth"]), frame["depth_scale"]) if "depth" in frame else None
 
 
 def _write_h5(path, image, depth, frame):
