@@ -6,13 +6,36 @@ stands. A checkpoint is written as a draft and then takes the place of the one b
 
 import math
 import shutil
-from dataclasses import asdict
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
 from depthkit.files import draft_folder, read_json, replace_folder, settle, write_json
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    num_processes: int = 1
+    epoch: int = 0  # finished epochs
+    batch: int = 0  # finished batches of the current epoch, in each process
+    loss_sum: float | torch.Tensor = 0.0  # over those batches; a tensor while running, so as not to wait for the device
+    seconds: float = 0.0  # spent on those batches, loading included
+    clock: float = 0.0  # when the latest batch was done
+    best: float = math.inf
+    best_epoch: int = 0
+    history: list = field(default_factory=list)
+
+    def count(self, loss):
+        self.batch += 1
+        self.loss_sum = self.loss_sum + loss.detach()
+        now = time.monotonic()
+        self.seconds, self.clock = self.seconds + now - self.clock, now
 
 
 def save(accelerator, config, progress, scheduler):
@@ -24,23 +47,18 @@ def save(accelerator, config, progress, scheduler):
     draft = last.with_name("last.draft")
     loss_sum = torch.as_tensor(progress.loss_sum, device=accelerator.device)
     loss_sum = accelerator.reduce(loss_sum, "mean").item()
-    try:
-        if accelerator.is_main_process:
-            draft_folder(last)
-        accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        draft_folder(last)
+    accelerator.wait_for_everyone()
+    with _clear_error(last):
         accelerator.save_state(str(draft))
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            state = asdict(progress) | {"loss_sum": loss_sum, "best": _finite(progress.best)}
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        state = asdict(progress) | {"loss_sum": loss_sum, "best": _finite(progress.best)}
+        with _clear_error(last):
             write_json(draft / "state.json", state | {"scheduler": scheduler.state_dict(), "config": asdict(config)})
-            replace_folder(draft, last)
-        accelerator.wait_for_everyone()
-    except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise RuntimeError(
-            f"could not write a checkpoint to {last} ({error}): free some disk space and resume; the one before is "
-            "whole"
-        ) from error
+        replace_folder(draft, last)
+    accelerator.wait_for_everyone()
 
 
 def load(accelerator, config, progress, scheduler):
@@ -71,6 +89,19 @@ def load(accelerator, config, progress, scheduler):
         setattr(progress, name, value)
     _bring_best(accelerator, config, progress, source)
     accelerator.print(f"resumed from {source}: epoch {progress.epoch + 1}, batch {progress.batch}")
+
+
+@contextmanager
+def _clear_error(last):
+    try:
+        yield
+    # RuntimeError and SafetensorError: how PyTorch and safetensors say that a disk is full
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(last.with_name("last.draft"), ignore_errors=True)
+        raise RuntimeError(
+            f"could not write a checkpoint to {last} ({error}): free some disk space and resume; the one before it is "
+            "whole"
+        ) from error
 
 
 def _check_state(source, state, config, num_processes):

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -15,7 +14,8 @@ from depthkit.data import valid_mask
 from depthkit.loading import one_thread
 from depthkit.metrics import METRICS, MIN_VALID, metric_sums, metrics_from_sums
 from depthkit.models import input_size
-from depthkit.transforms import EvalTransform, normalise
+from depthkit.predict import predict_maps
+from depthkit.transforms import EvalTransform
 
 ALIGNMENTS = ("none", "disparity", "depth", "median")
 # Eigen 2014 on NYU: rows and columns of the 480 × 640 frame, as first and last + 1
@@ -201,22 +201,9 @@ def _score(model, samples, protocol, device):
         elif not np.isfinite([record[name] for name in METRICS]).all():
             record["skipped"] = "the prediction is not finite"
         if record["skipped"]:
-            record |= {name: None for name in METRICS}
+            record |= {name: None for name in (*METRICS, "scale", "shift") if name in record}
         records.append(record)
     return records
-
-
-def predict_maps(model, images, shape, flip=False):
-    """uint8 images (B, 3, h, w) → the model's maps (B, H, W) at `shape`, float32; bilinear with aligned corners.
-
-    Evaluation, `depthkit.predict` and the plots all predict through here.
-    """
-    pixels = normalise(images)
-    prediction = model(pixel_values=pixels).predicted_depth.float()
-    if flip:
-        mirrored = model(pixel_values=pixels.flip(-1)).predicted_depth.float()
-        prediction = (prediction + mirrored.flip(-1)) / 2
-    return F.interpolate(prediction[:, None], tuple(shape), mode="bilinear", align_corners=True)[:, 0]
 
 
 def _crop_mask(depth, crop):

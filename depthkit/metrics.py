@@ -46,8 +46,7 @@ def metric_sums(pred, target, mask):
     """
     check_maps(pred, target, mask)
     dtype = torch.float32 if pred.device.type == "mps" else torch.float64
-    pred = torch.where(mask, pred.to(dtype), 1.0)
-    target = torch.where(mask, target.to(dtype), 1.0)
+    pred, target = pred.to(dtype), target.to(dtype)  # holes may become NaN below; the last line drops them
     error = pred - target
     positive = pred.clamp_min(FLOOR)
     log_error = positive.log() - target.log()

@@ -76,7 +76,7 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
         max_depth: metres, the largest depth a metric model can say.
         weights: a Hub id, a local folder in the Hub's format, an authors' `.pth` file, or None for random weights.
         init: "encoder" takes the encoder from `weights` and a fresh decoder, the paper's recipe (Yang 2024,
-            arXiv 2406.09414, sec. 7.4); "all" takes everything, and then the objective must agree.
+            arXiv 2406.09414); "all" takes everything, and then the objective must agree.
         input_size: shorter side in pixels at which the model will be trained; the encoder's own grid if None.
 
     Returns: `DepthAnythingForDepthEstimation` on the CPU, in float32; parameters that no output depends on are frozen.

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
+from torch.nn import functional as F
 
 from depthkit.data import read_image
-from depthkit.evaluate import predict_maps
 from depthkit.models import input_size, load_model
 from depthkit.plots import DEPTH_CMAP
-from depthkit.transforms import EvalTransform
+from depthkit.transforms import EvalTransform, normalise
 
 
 def predict_depth(model, image):
@@ -36,6 +36,19 @@ def predict_disparity(model, image):
     if model.config.depth_estimation_type != "relative":
         raise ValueError("this model predicts metric depth: use predict_depth")
     return _predict(model, image)
+
+
+def predict_maps(model, images, shape, flip=False):
+    """uint8 images (B, 3, h, w) → the model's maps (B, H, W) at `shape`, float32; bilinear with aligned corners.
+
+    Everything that predicts, evaluation too, does it through here.
+    """
+    pixels = normalise(images)
+    prediction = model(pixel_values=pixels).predicted_depth.float()
+    if flip:
+        mirrored = model(pixel_values=pixels.flip(-1)).predicted_depth.float()
+        prediction = (prediction + mirrored.flip(-1)) / 2
+    return F.interpolate(prediction[:, None], tuple(shape), mode="bilinear", align_corners=True)[:, 0]
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -68,7 +68,7 @@ def train(config: TrainConfig):
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     loss_function = objective_loss(config)
 
-    progress = Progress(num_processes=accelerator.num_processes)
+    progress = checkpoints.Progress(num_processes=accelerator.num_processes)
     if config.resume:
         checkpoints.load(accelerator, config, progress, scheduler)
     elif accelerator.is_main_process:
@@ -99,27 +99,6 @@ def train(config: TrainConfig):
     accelerator.end_training()
 
 
-@dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint."""
-
-    num_processes: int = 1
-    epoch: int = 0  # finished epochs
-    batch: int = 0  # finished batches of the current epoch, in each process
-    loss_sum: float | torch.Tensor = 0.0  # over those batches; a tensor while running, so as not to wait for the device
-    seconds: float = 0.0  # spent on those batches, loading included
-    clock: float = 0.0  # when the latest batch was done
-    best: float = math.inf
-    best_epoch: int = 0
-    history: list = field(default_factory=list)
-
-    def count(self, loss):
-        self.batch += 1
-        self.loss_sum = self.loss_sum + loss.detach()
-        now = time.monotonic()
-        self.seconds, self.clock = self.seconds + now - self.clock, now
-
-
 def start(config):
     """An accelerator for `config`, after making sure that no earlier run would be overwritten."""
     output = Path(config.output)
@@ -138,7 +117,7 @@ def start(config):
 
 
 def parameter_groups(model, config):
-    """Encoder and decoder with their own learning rates (Yang 2024, arXiv 2406.09414, sec. 7.4: decoder 10 ×)."""
+    """Encoder and decoder with their own learning rates (Yang 2024, arXiv 2406.09414: decoder 10 ×)."""
     return [
         {"params": encoder_parameters(model), "lr": config.lr},
         {"params": decoder_parameters(model), "lr": config.lr * config.decoder_lr_factor},

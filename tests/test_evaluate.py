@@ -99,7 +99,7 @@ def test_batches_and_mixed_sizes_score_alike(nyu_root, tmp_path):
 def test_flip_averaging_makes_mirrored_pictures_agree(tmp_path):
     torch.manual_seed(0)
     model = build_model("tiny", input_size=56).eval()
-    from depthkit.evaluate import predict_maps
+    from depthkit.predict import predict_maps
 
     images = torch.randint(0, 255, (1, 3, 56, 70), dtype=torch.uint8)
     with torch.inference_mode():
@@ -149,6 +149,16 @@ def test_reports_are_plain_json(nyu_root):
     report = json.loads(json.dumps(evaluation_report(records, PLAIN, model="constant"), allow_nan=False))
     assert report["protocol"] == dataclasses.asdict(PLAIN)
     assert report["model"] == "constant" and len(report["records"]) == 5
+
+
+def test_reports_hold_no_nan_where_an_image_had_nothing_to_align(tmp_path):
+    import json
+
+    dataset = tree(tmp_path, [np.linspace(1, 4, 784).reshape(28, 28), np.zeros((28, 28))])
+    protocol = Protocol(align="median")
+    report = evaluation_report(evaluate(ConstantDepth(2.0), dataset, protocol), protocol)
+    json.dumps(report, allow_nan=False)
+    assert [record["skipped"] is None for record in report["records"]] == [True, False]
 
 
 def test_unknown_alignments_are_refused():
