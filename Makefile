@@ -49,9 +49,11 @@ format: $(READY)  ## let ruff fix and format
 lab: $(READY)  ## open the course in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-sample:  ## maintainers: render the bundled sample again (needs Blender's bpy in .venv-render; see data/sample/README.md)
-	@test -x .venv-render/bin/python || { echo "First: $(PYTHON) -m venv .venv-render && .venv-render/bin/pip install -r tools/requirements-render.txt"; exit 1; }
-	@sh tools/make_sample.sh
+sample: $(READY)  ## maintainers: render the bundled sample again, about 40 minutes (see data/sample/README.md)
+	@test -x .venv-render/bin/python || { python3.11 -m venv .venv-render && .venv-render/bin/pip install --quiet -r tools/requirements-render.txt; }
+	.venv-render/bin/python tools/check_renderer.py
+	for set in rooms halls teaching; do .venv-render/bin/python tools/render.py $$set --out build/raw || exit 1; done
+	$(BIN)/python tools/build_sample.py --raw build/raw
 
 clean:  ## remove build products (not .venv, not runs)
 	rm -rf build .cache .pytest_cache .ruff_cache *.egg-info

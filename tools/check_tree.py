@@ -1,4 +1,4 @@
-"""What ruff can't see: files too large, notebooks not executed in order or with errors, broken links between documents."""
+"""What ruff can't see: large files, notebooks with errors or not executed in order, broken links between documents."""
 
 import json
 import re

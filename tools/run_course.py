@@ -1,7 +1,7 @@
 """Run the notebooks in order on this machine's profile, and leave them as pages to read.
 
-    python tools/run_course.py              # executed copies and HTML in build/course, runs in build/course/runs-*
-    python tools/run_course.py --in-place   # execute notebooks/*.ipynb as they are committed
+python tools/run_course.py              # executed copies and HTML in build/course, runs in build/course/runs-*
+python tools/run_course.py --in-place   # execute notebooks/*.ipynb as they are committed
 """
 
 import argparse
@@ -89,7 +89,10 @@ def print_result(runs):
         run = reports[-1].parent.parent
         score = read_json(reports[-1])["summary"]["abs_rel"]
         constant = read_json(run / "eval" / "constant.json")["summary"]["abs_rel"]
-        print(f"fine-tuned model:      AbsRel {score['mean']:.3f}  (95 % of resamples: {score['low']:.3f} to {score['high']:.3f})")
+        print(
+            f"fine-tuned model:      AbsRel {score['mean']:.3f}  "
+            f"(95 % interval {score['low']:.3f} to {score['high']:.3f})"
+        )
         print(f"best constant depth:   AbsRel {constant['mean']:.3f}  (what it must beat; lower is better)")
         print(f"model:                 {run / 'best'}")
     print(f"pages to read:         {PAGES}")
