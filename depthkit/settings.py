@@ -66,8 +66,10 @@ class Settings:
             recipe |= dict(
                 size=168, epochs=20, batch_size=4, lr=3e-4, decoder_lr_factor=3.0, warmup_epochs=1.0, workers=0
             )
-        elif self.profile == "sample":
+        elif self.profile == "sample":  # the real model on a laptop: small images, few epochs
             recipe |= dict(size=252, epochs=3, batch_size=2)
+        else:
+            recipe |= dict(max_hours=11.0)  # a Kaggle session ends after 12
         return TrainConfig(**(recipe | changes))
 
     def new_run(self, name) -> Path:

@@ -20,6 +20,7 @@ def test_kaggle_is_found_by_its_mount_in_both_layouts(layout, tmp_path, monkeypa
     assert (found.profile, found.data, found.num_processes) == ("kaggle", tmp_path / layout, 2)
     config = found.train_config(output="x")
     assert (config.encoder, config.size, config.batch_size, config.lr) == ("vits", 518, 11, 5e-6)
+    assert config.weights == settings.HUB_WEIGHTS and config.max_hours < 12
 
 
 def test_overrides_and_run_folders(tmp_path, monkeypatch):
