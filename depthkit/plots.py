@@ -3,6 +3,8 @@
 Every function draws and returns a matplotlib figure; the notebook shows it.
 """
 
+from itertools import chain
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
@@ -130,7 +132,7 @@ def grid(rows, titles, kind="depth", label=None, limits=None, own_bars=False, si
     shown = [[None if m is None else _masked(m, kind) for m in row] for row in rows]
     if limits is None and not own_bars:
         limits = np.percentile(np.concatenate([m.compressed() for row in shown for m in row if m is not None]), [1, 99])
-    for ax, m, title in zip(axes.flat, sum(shown, []), sum(titles, []), strict=True):
+    for ax, m, title in zip(axes.flat, chain(*shown), chain(*titles), strict=True):
         if m is None:
             ax.set_axis_off()
             continue
@@ -247,7 +249,7 @@ def alignment_fits(pred, depth, disparity_fit, depth_fit, points=4000):
 
 
 def flow(rows, heads, colours):
-    """A table drawn as chains of boxes, left to right: rows of texts under `heads`; `colours` {text: colour} by text."""
+    """A table drawn as chains of boxes, left to right: rows of texts under `heads`; `colours` is {text: colour}."""
     fig, ax = plt.subplots(figsize=(2.35 * len(heads), 0.78 * len(rows) + 0.5), layout="constrained")
     for j, head in enumerate(heads):
         ax.text(j, -0.62, head, ha="center", va="center", fontsize=10, weight="bold")

@@ -91,8 +91,9 @@ class Settings:
 
 
 def launch_on_cpu():
-    """Let `notebook_launcher` start real CPU processes: without this each would believe that it is alone."""
+    """Let `notebook_launcher` start real CPU processes, one thread each; else each believes that it is alone."""
     os.environ["ACCELERATE_USE_CPU"] = "true"
+    os.environ["OMP_NUM_THREADS"] = "1"  # what accelerate would choose too, with a warning
 
 
 def gpu_count() -> int:

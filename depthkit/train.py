@@ -66,7 +66,7 @@ def train(config: TrainConfig):
     # The scheduler is not prepared: a prepared one would step once for every process.
     scheduler = LambdaLR(optimizer, learning_rate_factor(config, math.ceil(batches / config.accumulation)))
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    loss_function = objective_loss(config)
+    loss_function, folder = objective_loss(config), Path(config.output).name
 
     progress = checkpoints.Progress(num_processes=accelerator.num_processes)
     if config.resume:
@@ -90,12 +90,12 @@ def train(config: TrainConfig):
                     scheduler.step()
                 if out_of_time(accelerator, deadline, progress.batch, batches):
                     checkpoints.save(accelerator, config, progress, scheduler)
-                    accelerator.print(f"max_hours reached: saved in {config.output}/last; go on with resume=True")
+                    accelerator.print(f"max_hours reached: saved in {folder}/last; go on with resume=True")
                     return accelerator.end_training()
                 if progress.batch < batches and scheduler.last_epoch % config.save_steps == 0:
                     checkpoints.save(accelerator, config, progress, scheduler)
         finish_epoch(accelerator, config, progress, scheduler, model, val_set)
-    accelerator.print(f"best epoch {progress.best_epoch}: AbsRel {progress.best:.4f}; model in {config.output}/best")
+    accelerator.print(f"best epoch {progress.best_epoch}: AbsRel {progress.best:.4f}; model in {folder}/best")
     accelerator.end_training()
 
 

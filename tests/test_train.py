@@ -181,15 +181,21 @@ def test_two_launched_processes_after_a_threaded_forward_pass(config, tmp_path):
     run(command(one))
     two = dataclasses.replace(one, output=str(tmp_path / "two"), batch_size=2)
     script = LAUNCH.format(config=dataclasses.asdict(two))
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-c", script],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
         env=os.environ | {"OMP_NUM_THREADS": "2"},  # as on a GPU machine, where accelerate does not set it to 1
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 process(es) on cpu" in done.stdout and "launch returned" in done.stdout
+    try:
+        printed, _ = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:  # children that hang would outlive their parent
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, printed
+    assert "2 process(es) on cpu" in printed and "launch returned" in printed
     mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (two, one))
     for a, b in zip(mine, theirs, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)

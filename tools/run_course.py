@@ -1,13 +1,12 @@
 """Run the notebooks in order on this machine's profile, and leave them as pages to read.
 
-python tools/run_course.py              # executed copies and HTML in build/course, runs in build/course/runs-*
+python tools/run_course.py              # HTML pages in build/course, runs in build/course/runs
 python tools/run_course.py --in-place   # execute notebooks/*.ipynb as they are committed
 """
 
 import argparse
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -28,16 +27,14 @@ def main():
     parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back to notebooks/")
     in_place = parser.parse_args().in_place
     PAGES.mkdir(parents=True, exist_ok=True)
-    if not os.environ.get("DEPTHKIT_RUNS"):
-        os.environ["DEPTHKIT_RUNS"] = tempfile.mkdtemp(prefix="runs-", dir=PAGES)
-    runs = Path(os.environ["DEPTHKIT_RUNS"])
+    os.environ.setdefault("DEPTHKIT_RUNS", str(PAGES / "runs"))
     started = time.monotonic()
     paths = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
     print(f"==> Running {len(paths)} notebook(s); each takes minutes on a CPU.")
     for path in paths:
         run_one(path, in_place)
     print(f"==> All done in {(time.monotonic() - started) / 60:.1f} minutes.")
-    print_result(runs)
+    print_result(Path(os.environ["DEPTHKIT_RUNS"]))
 
 
 def run_one(path, in_place):
@@ -51,6 +48,7 @@ def run_one(path, in_place):
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
+        extra_arguments=["--log-level=40"],  # errors only: kernels warn of their own transport
     )
     try:
         client.execute()
