@@ -102,6 +102,7 @@ def history(rows, baseline=None):
     rate.legend()
     for ax in (loss, score, rate):
         ax.grid(alpha=0.3)
+        ax.xaxis.get_major_locator().set_params(integer=True)
     return fig
 
 
@@ -128,7 +129,7 @@ def grid(rows, titles, kind="depth", label=None, limits=None, own_bars=False, si
     some = next(np.asarray(m) for row in rows for m in row if m is not None)
     height = side * some.shape[-2] / some.shape[-1] + 0.35
     figsize = ((side + 0.5 * own_bars) * columns + 0.6, height * len(rows))
-    fig, axes = plt.subplots(len(rows), columns, figsize=figsize, layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(len(rows), columns, figsize=figsize, layout="compressed", squeeze=False)
     shown = [[None if m is None else _masked(m, kind) for m in row] for row in rows]
     if limits is None and not own_bars:
         limits = np.percentile(np.concatenate([m.compressed() for row in shown for m in row if m is not None]), [1, 99])

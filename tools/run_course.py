@@ -25,14 +25,16 @@ CELL_SECONDS = 1800
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back to notebooks/")
-    in_place = parser.parse_args().in_place
+    parser.add_argument("only", nargs="*", help="beginnings of notebook names, such as 04 (default: all)")
+    options = parser.parse_args()
     PAGES.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("DEPTHKIT_RUNS", str(PAGES / "runs"))
     started = time.monotonic()
-    paths = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+    wanted = tuple(options.only or [""])
+    paths = [path for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb")) if path.name.startswith(wanted)]
     print(f"==> Running {len(paths)} notebook(s); each takes minutes on a CPU.")
     for path in paths:
-        run_one(path, in_place)
+        run_one(path, options.in_place)
     print(f"==> All done in {(time.monotonic() - started) / 60:.1f} minutes.")
     print_result(Path(os.environ["DEPTHKIT_RUNS"]))
 
