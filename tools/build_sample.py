@@ -73,8 +73,10 @@ def statistics(depths):
     values = np.concatenate([d[d > 0][::7] for d in depths])
     low, mid, high = np.percentile(values, [1, 50, 99])
     least, largest = min(d[d > 0].min() for d in depths), max(d.max() for d in depths)
-    return (f"{len(depths)} | {least:.2f} | {low:.2f} | {mid:.2f} | {high:.2f} | {largest:.2f}"
-            f" | {np.mean(holes):.1%} ({min(holes):.1%} to {max(holes):.1%})")
+    return (
+        f"{len(depths)} | {least:.2f} | {low:.2f} | {mid:.2f} | {high:.2f} | {largest:.2f}"
+        f" | {np.mean(holes):.1%} ({min(holes):.1%} to {max(holes):.1%})"
+    )
 
 
 def twin_difference(out):

@@ -1,6 +1,6 @@
 """Measure the renderer on things whose answer is known: is depth planar, in metres, and where are pixel centres?
 
-    python tools/check_renderer.py          (in the environment that has bpy; exits 1 if a number is off)
+python tools/check_renderer.py          (in the environment that has bpy; exits 1 if a number is off)
 """
 
 import sys
@@ -48,8 +48,10 @@ def plane_error(slant_deg):
 def covered(corners, k):
     """Mask of the pixels whose centres lie in a convex polygon given by its corners (N, 2) in pixels, clockwise."""
     u, v = np.meshgrid(np.arange(k["width"]), np.arange(k["height"]))
-    sides = [(q[0] - p[0]) * (v - p[1]) - (q[1] - p[1]) * (u - p[0])
-             for p, q in zip(corners, np.roll(corners, -1, 0), strict=True)]
+    sides = [
+        (q[0] - p[0]) * (v - p[1]) - (q[1] - p[1]) * (u - p[0])
+        for p, q in zip(corners, np.roll(corners, -1, 0), strict=True)
+    ]
     return np.all(np.array(sides) <= 0, 0) | np.all(np.array(sides) >= 0, 0)
 
 
@@ -84,7 +86,7 @@ def corner_errors():
     for p in points:  # the upper right front corner of each box
         x, y, z = np.array(matrix.inverted() @ Matrix.Translation(p).translation) * (1, -1, -1)
         u, v = k["fx"] * x / z + k["cx"], k["fy"] * y / z + k["cy"]
-        patch = depth[round(v) - 1:round(v) + 3, round(u) - 2:round(u) + 2]
+        patch = depth[round(v) - 1 : round(v) + 3, round(u) - 2 : round(u) + 2]
         worst = max(worst, float(np.abs(patch[patch > 0] - z).min()))
     return worst
 
@@ -97,8 +99,9 @@ def main():
         print(f"plane at 3 m, slant {slant:2d} deg: max |depth - planar z| {error:.2e} m over {share:.0%} of the image")
     (wrong, half_off), count = outline_errors()
     good &= wrong <= OUTLINE_TOLERANCE
-    print(f"projected square of {count} pixels: {wrong} differ with cx = (W-1)/2, cy = (H-1)/2; "
-          f"{half_off} with W/2, H/2")
+    print(
+        f"projected square of {count} pixels: {wrong} differ with cx = (W-1)/2, cy = (H-1)/2; {half_off} with W/2, H/2"
+    )
     error = corner_errors()
     good &= error < 0.02
     print(f"eight box corners: nearest depth within 2 pixels of the projection differs by at most {error:.4f} m")

@@ -45,8 +45,10 @@ def cup(mesh, look, at):
     mesh.lathe(profile, look.glossy, at, 16, tint=tint)
     turn = look.rng.uniform(0, 6)
     c, s = np.cos(turn), np.sin(turn)
-    points = [(at[0] + c * q, at[1] + s * q, at[2] + z * h)
-              for q, z in ((0.9 * r, 0.85), (1.6 * r, 0.75), (1.6 * r, 0.35), (0.9 * r, 0.25))]
+    points = [
+        (at[0] + c * q, at[1] + s * q, at[2] + z * h)
+        for q, z in ((0.9 * r, 0.85), (1.6 * r, 0.75), (1.6 * r, 0.35), (0.9 * r, 0.25))
+    ]
     for a, b in pairwise(points):
         mesh.rod(a, b, 0.004, look.glossy, 6, tint=tint)
 
@@ -59,21 +61,37 @@ def bottle(mesh, look, at):
 
 def bowl(mesh, look, at):
     r, h = look.rng.uniform(0.07, 0.14), look.rng.uniform(0.05, 0.09)
-    mesh.lathe([(0, 0), (0.45 * r, 0), (0.8 * r, 0.5 * h), (r, h), (0.95 * r, h), (0.4 * r, 0.25 * h), (0, 0.2 * h)],
-               look.glossy, at, 22, tint=look.color((0, 0.5), (0.4, 0.95)))
+    mesh.lathe(
+        [(0, 0), (0.45 * r, 0), (0.8 * r, 0.5 * h), (r, h), (0.95 * r, h), (0.4 * r, 0.25 * h), (0, 0.2 * h)],
+        look.glossy,
+        at,
+        22,
+        tint=look.color((0, 0.5), (0.4, 0.95)),
+    )
     if look.rng.random() < 0.6:
         for k in range(4):
             a = k * 1.6 + look.rng.random()
-            mesh.cushion((0.4 * r,) * 3, look.glossy, (at[0] + 0.4 * r * np.cos(a), at[1] + 0.4 * r * np.sin(a),
-                         at[2] + 0.45 * h), 1.0, 12, tint=mt.hsv(look.rng.uniform(0, 0.2), 0.8, 0.8))
+            mesh.cushion(
+                (0.4 * r,) * 3,
+                look.glossy,
+                (at[0] + 0.4 * r * np.cos(a), at[1] + 0.4 * r * np.sin(a), at[2] + 0.45 * h),
+                1.0,
+                12,
+                tint=mt.hsv(look.rng.uniform(0, 0.2), 0.8, 0.8),
+            )
 
 
 def vase(mesh, look, at):
     r, h = look.rng.uniform(0.05, 0.09), look.rng.uniform(0.15, 0.35)
     t = np.linspace(0, 1, 9)
     radius = r * (0.55 + 0.45 * np.sin(np.pi * (0.15 + t * look.rng.uniform(0.7, 1.0))))
-    mesh.lathe([(0, 0), *zip(radius, t * h, strict=True), (radius[-1] * 0.8, h), (0, 0.9 * h)], look.glossy, at, 22,
-               tint=look.color((0, 0.7), (0.2, 0.95)))
+    mesh.lathe(
+        [(0, 0), *zip(radius, t * h, strict=True), (radius[-1] * 0.8, h), (0, 0.9 * h)],
+        look.glossy,
+        at,
+        22,
+        tint=look.color((0, 0.7), (0.2, 0.95)),
+    )
     if look.rng.random() < 0.6:
         foliage(mesh, look, (at[0], at[1], at[2] + 0.85 * h), look.rng.uniform(0.2, 0.4), 8)
 
@@ -86,11 +104,15 @@ def foliage(mesh, look, at, size, count):
         width = length * rng.uniform(0.08, 0.17)
 
         def leaf(u, v, turn=turn, lean=lean, length=length, width=width):
-            out = length * lean * u ** 1.3
+            out = length * lean * u**1.3
             up = length * (u - 0.75 * lean * u * u)
             side = width * np.sin(np.pi * (0.12 + 0.88 * u)) * (v - 0.5) * 2
-            return (out * np.cos(turn) - side * np.sin(turn), out * np.sin(turn) + side * np.cos(turn),
-                    up + 0.15 * np.abs(side))
+            return (
+                out * np.cos(turn) - side * np.sin(turn),
+                out * np.sin(turn) + side * np.cos(turn),
+                up + 0.15 * np.abs(side),
+            )
+
         mesh.sheet(leaf, 7, 3, look.leaf, at)
 
 
@@ -98,8 +120,13 @@ def plant(mesh, look, at, height=0.4):
     """A pot with leaves, `height` over all."""
     r = height * look.rng.uniform(0.12, 0.2)
     h = 1.7 * r
-    mesh.lathe([(0, 0), (0.75 * r, 0), (r, h), (0.88 * r, h), (0.85 * r, 0.85 * h), (0, 0.85 * h)], look.matt, at, 22,
-               tint=look.color((0, 0.7), (0.2, 0.9)))
+    mesh.lathe(
+        [(0, 0), (0.75 * r, 0), (r, h), (0.88 * r, h), (0.85 * r, 0.85 * h), (0, 0.85 * h)],
+        look.matt,
+        at,
+        22,
+        tint=look.color((0, 0.7), (0.2, 0.9)),
+    )
     foliage(mesh, look, (at[0], at[1], at[2] + 0.8 * h), height - h, int(look.rng.integers(9, 22)))
 
 
@@ -107,8 +134,14 @@ def books_flat(mesh, look, at):
     z = at[2]
     for _ in range(int(look.rng.integers(1, 6))):
         h = look.rng.uniform(0.012, 0.04)
-        mesh.box((look.rng.uniform(0.19, 0.26), look.rng.uniform(0.13, 0.18), h), look.matt, (at[0], at[1], z), 0.002,
-                 rot=(0, 0, look.rng.uniform(-0.5, 0.5)), tint=look.color())
+        mesh.box(
+            (look.rng.uniform(0.19, 0.26), look.rng.uniform(0.13, 0.18), h),
+            look.matt,
+            (at[0], at[1], z),
+            0.002,
+            rot=(0, 0, look.rng.uniform(-0.5, 0.5)),
+            tint=look.color(),
+        )
         z += h
 
 
@@ -119,8 +152,14 @@ def carton(mesh, look, at):
 
 def papers(mesh, look, at):
     for k in range(int(look.rng.integers(1, 4))):
-        mesh.box((0.21, 0.297, 0.002), look.matt, (at[0] + 0.02 * k, at[1], at[2] + 0.002 * k), 0.0005,
-                 rot=(0, 0, look.rng.uniform(-0.6, 0.6)), tint=(0.85, 0.85, 0.83))
+        mesh.box(
+            (0.21, 0.297, 0.002),
+            look.matt,
+            (at[0] + 0.02 * k, at[1], at[2] + 0.002 * k),
+            0.0005,
+            rot=(0, 0, look.rng.uniform(-0.6, 0.6)),
+            tint=(0.85, 0.85, 0.83),
+        )
 
 
 def frame_photo(mesh, look, at):
@@ -147,15 +186,18 @@ def table_lamp(mesh, look, at):
     mesh.cylinder(0.07, 0.02, look.metal, at)
     t = np.linspace(0, 1, 8)
     foot = 0.02 + 0.04 * np.sin(np.pi * t) ** 2 * rng.random()
-    mesh.lathe([(0, 0), *zip(foot, t * h, strict=True), (0, h)], look.glossy, at,
-               tint=look.color((0, 0.6), (0.2, 0.9)))
+    mesh.lathe([(0, 0), *zip(foot, t * h, strict=True), (0, h)], look.glossy, at, tint=look.color((0, 0.6), (0.2, 0.9)))
     shade(mesh, look, (at[0], at[1], at[2] + h - 0.02), r, rng.uniform(0.14, 0.22), rng.uniform(0.5, 0.95))
     return at[0], at[1], at[2] + h + 0.06
 
 
 def shade(mesh, look, at, radius, height, taper):
-    mesh.lathe([(radius, 0), (radius * taper, height), (radius * taper - 0.004, height), (radius - 0.004, 0)],
-               look.shade, at, 28)
+    mesh.lathe(
+        [(radius, 0), (radius * taper, height), (radius * taper - 0.004, height), (radius - 0.004, 0)],
+        look.shade,
+        at,
+        28,
+    )
 
 
 def ball(mesh, look, at):
@@ -181,8 +223,21 @@ def bag(mesh, look, at):
 
 
 ANYWHERE = (cup, bottle, bowl, vase, books_flat, carton, papers, frame_photo)
-RADIUS = {cup: 0.06, bottle: 0.045, bowl: 0.14, vase: 0.1, plant: 0.15, books_flat: 0.16, carton: 0.13, papers: 0.2,
-          frame_photo: 0.13, laptop: 0.24, ball: 0.13, shoes: 0.17, bag: 0.2}
+RADIUS = {
+    cup: 0.06,
+    bottle: 0.045,
+    bowl: 0.14,
+    vase: 0.1,
+    plant: 0.15,
+    books_flat: 0.16,
+    carton: 0.13,
+    papers: 0.2,
+    frame_photo: 0.13,
+    laptop: 0.24,
+    ball: 0.13,
+    shoes: 0.17,
+    bag: 0.2,
+}
 
 
 def scatter(mesh, look, surface, count, kinds=ANYWHERE, taken=()):

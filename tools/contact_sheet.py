@@ -53,7 +53,7 @@ def main():
     sheet = np.full((rows * h, args.columns * w, 3), 255, np.uint8)
     for k, t in enumerate(tiles):
         y, x = k // args.columns * h, k % args.columns * w
-        sheet[y:y + t.shape[0], x:x + t.shape[1]] = t
+        sheet[y : y + t.shape[0], x : x + t.shape[1]] = t
     cv2.imwrite(str(args.out), sheet)
 
 

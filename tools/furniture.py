@@ -12,6 +12,7 @@ from meshes import Mesh
 @dataclass
 class Item:
     """A mesh with its footprint (w, d) and height in metres, and bulbs (x, y, z, watts) it carries."""
+
     mesh: Mesh
     w: float
     d: float
@@ -41,8 +42,11 @@ def table(look, w=None, d=None, h=None, things=5, kinds=ct.ANYWHERE, round_share
         w = d = max(min(w, 1.2), d)
         mesh.cylinder(w / 2, thick, top, (0, 0, h - thick), n=40)
         if rng.random() < 0.5:
-            mesh.lathe([(0, 0), (0.25 * w, 0), (0.22 * w, 0.03), (0.05, 0.07), (0.035, 0.5 * h), (0.06, h - thick)],
-                       look.any_wood(), smooth=False)
+            mesh.lathe(
+                [(0, 0), (0.25 * w, 0), (0.22 * w, 0.03), (0.05, 0.07), (0.035, 0.5 * h), (0.06, h - thick)],
+                look.any_wood(),
+                smooth=False,
+            )
         else:
             legs_under(mesh, look, w * 0.75, d * 0.75, h - thick, look.wood_upright)
         surface = (-0.34 * w, 0.34 * w, -0.34 * d, 0.34 * d, h)
@@ -77,8 +81,14 @@ def desk(look, things=4, w=None, screens=None):
         taken.append((x, d * 0.25, 0.28))
     mesh.box((0.42, 0.14, 0.02), look.black, (-side * 0.12, -d * 0.22, h))
     taken.append((-side * 0.12, -d * 0.22, 0.22))
-    ct.scatter(mesh, look, (-w / 2, w / 2, -d / 2, d / 2, h), things, (ct.cup, ct.papers, ct.books_flat, ct.frame_photo,
-                                                                       ct.plant), taken)
+    ct.scatter(
+        mesh,
+        look,
+        (-w / 2, w / 2, -d / 2, d / 2, h),
+        things,
+        (ct.cup, ct.papers, ct.books_flat, ct.frame_photo, ct.plant),
+        taken,
+    )
     bulbs = []
     if rng.random() < 0.4 and all(abs(x - side * (w / 2 - 0.2)) > q + 0.15 for x, _, q in taken[:-1]):
         bulbs.append((*ct.table_lamp(mesh, look, (side * (w / 2 - 0.2), d * 0.22, h)), 25))
@@ -117,8 +127,9 @@ def chair(look, material=None, cloth=None):
         for z in np.linspace(seat + 0.12, h - 0.08, 3):
             mesh.box((w, 0.018, 0.07), frame, (0, d / 2 - 0.02, z), 0.008)
     else:
-        mesh.cushion((w, 0.07, h - seat - 0.08), cloth or look.cloth(), (0, d / 2 - 0.03, seat + 0.1), 0.35,
-                     rot=(-0.08, 0, 0))
+        mesh.cushion(
+            (w, 0.07, h - seat - 0.08), cloth or look.cloth(), (0, d / 2 - 0.03, seat + 0.1), 0.35, rot=(-0.08, 0, 0)
+        )
     return Item(mesh, w + 0.04, d + 0.06, h)
 
 
@@ -156,8 +167,9 @@ def sofa(look, seats=None):
     for k in range(seats):
         x = (k - (seats - 1) / 2) * cushion_w
         mesh.cushion((cushion_w - 0.005, d - 0.18, 0.17), cloth, (x, -0.09, seat - 0.15), square)
-        mesh.cushion((cushion_w - 0.02, 0.18, back - seat + 0.06), cloth, (x, d / 2 - 0.23, seat), square,
-                     rot=(-0.15, 0, 0))
+        mesh.cushion(
+            (cushion_w - 0.02, 0.18, back - seat + 0.06), cloth, (x, d / 2 - 0.23, seat), square, rot=(-0.15, 0, 0)
+        )
     pillow = look.cloth()
     for k in range(int(rng.integers(0, seats + 1))):
         x = (k - (seats - 1) / 2) * cushion_w + rng.uniform(-0.12, 0.12)
@@ -185,16 +197,29 @@ def bed(look):
         x = (u - 0.5) * (w + 0.1)
         fold = np.clip(np.abs(u - 0.5) * 2 - 0.93, 0, 1) / 0.07
         z = 0.012 * (np.sin(9 * u + phase[0] + 3 * v) + np.sin(7 * v + phase[1] + 4 * u) + np.sin(17 * v + phase[2]))
-        return x + 0.0 * v, v * length - d / 2 - 0.03, top + 0.03 + z - drop * fold ** 1.5
+        return x + 0.0 * v, v * length - d / 2 - 0.03, top + 0.03 + z - drop * fold**1.5
 
     mesh.sheet(duvet, 60, 40, cover)
-    mesh.sheet(lambda u, v: ((u - 0.5) * (w + 0.1), -d / 2 - 0.03 - 0.02 * np.sin(12 * u + phase[3]) * v,
-                             top + 0.03 - v * drop), 60, 8, cover)
+    mesh.sheet(
+        lambda u, v: (
+            (u - 0.5) * (w + 0.1),
+            -d / 2 - 0.03 - 0.02 * np.sin(12 * u + phase[3]) * v,
+            top + 0.03 - v * drop,
+        ),
+        60,
+        8,
+        cover,
+    )
     pillows = 1 if w < 1.2 else 2
     for k in range(pillows):
         x = (k - (pillows - 1) / 2) * w * 0.48
-        mesh.cushion((min(0.68, w * 0.7), 0.42, 0.15), look.white if rng.random() < 0.6 else cover,
-                     (x, d / 2 - 0.32, top - 0.01), 0.5, rot=(0.25, 0, 0))
+        mesh.cushion(
+            (min(0.68, w * 0.7), 0.42, 0.15),
+            look.white if rng.random() < 0.6 else cover,
+            (x, d / 2 - 0.32, top - 0.01),
+            0.5,
+            rot=(0.25, 0, 0),
+        )
     return Item(mesh, w + 0.12, d + 0.14, h)
 
 
@@ -221,8 +246,14 @@ def chest(look, w=None, d=None, h=None, rows=None, columns=None, things=4, lamp=
     front = body if rng.random() < 0.7 else look.any_wood()
     for i in range(columns):
         for j in range(rows):
-            front_panel(mesh, look, fw - 0.01, fh - 0.01, ((i - (columns - 1) / 2) * fw, -d / 2 - 0.004,
-                                                      foot + 0.015 + j * fh), front)
+            front_panel(
+                mesh,
+                look,
+                fw - 0.01,
+                fh - 0.01,
+                ((i - (columns - 1) / 2) * fw, -d / 2 - 0.004, foot + 0.015 + j * fh),
+                front,
+            )
     bulbs, taken = [], []
     if rng.random() < lamp:
         x = (w / 2 - 0.2) * (1 if rng.random() < 0.5 else -1) if w > 0.7 else 0.0

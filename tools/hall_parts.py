@@ -44,8 +44,15 @@ def ceiling_grid(plan, step, w, d, watts):
     nx, ny = max(1, round(plan.w / step)), max(1, round(plan.d / step))
     for i in range(nx):
         for j in range(ny):
-            shell.panel_light((i + 0.5) * plan.w / nx, (j + 0.5) * plan.d / ny, plan.h, plan.look, w, d,
-                              watts * plan.rng.uniform(0.9, 1.1))
+            shell.panel_light(
+                (i + 0.5) * plan.w / nx,
+                (j + 0.5) * plan.d / ny,
+                plan.h,
+                plan.look,
+                w,
+                d,
+                watts * plan.rng.uniform(0.9, 1.1),
+            )
 
 
 def close(plan, floor, finish, daylight=None, skirting=True):

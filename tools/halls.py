@@ -62,8 +62,13 @@ def classroom(rng):
     board(front, plan.w / 2, look, rng.uniform(2.4, 3.6))
     front.used.append((plan.w / 2 - 2, plan.w / 2 + 2, plan.h))
     plan.stand(fu.desk(look, 4, 1.5), plan.w * 0.3, plan.d - 2.0, 0.0)
-    desk_like = [alike(plan, lambda k: fu.table(k, 1.2, 0.55, 0.74, 2, (ct.papers, ct.books_flat, ct.bottle, ct.cup),
-                                                round_share=0)) for _ in range(3)]
+    desk_like = [
+        alike(
+            plan,
+            lambda k: fu.table(k, 1.2, 0.55, 0.74, 2, (ct.papers, ct.books_flat, ct.bottle, ct.cup), round_share=0),
+        )
+        for _ in range(3)
+    ]
     chair_like = alike(plan, fu.chair)
     for y in np.arange(1.6, plan.d - 3.6, rng.uniform(1.35, 1.7)):
         for x in np.arange(1.2, plan.w - 0.9, rng.uniform(1.7, 2.1)):
@@ -95,8 +100,13 @@ def open_office(rng):
                     if rng.random() < 0.92 and plan.stand(item, x + dx, y + dy, turn, 0.0):
                         seat = fu.office_chair(look, cloth)
                         side = -1 if turn == 0 else 1
-                        plan.stand(seat, x + dx + rng.uniform(-0.2, 0.2), y + dy + side * rng.uniform(0.72, 0.95),
-                                   turn + np.pi + rng.uniform(-0.9, 0.9), -0.05)
+                        plan.stand(
+                            seat,
+                            x + dx + rng.uniform(-0.2, 0.2),
+                            y + dy + side * rng.uniform(0.72, 0.95),
+                            turn + np.pi + rng.uniform(-0.9, 0.9),
+                            -0.05,
+                        )
     for make in (st.bookcase, fu.chest, st.bookcase, st.wardrobe, st.bookcase, fu.sofa, fu.chest):
         plan.against(make(look), tries=20)
     for _ in range(7):

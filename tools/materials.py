@@ -12,7 +12,7 @@ import numpy as np
 
 def hsv(h, s, v):
     """Linear RGB of a colour given as sRGB hue, saturation, value in [0, 1]."""
-    return tuple(c ** 2.2 for c in colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0), 1), min(max(v, 0), 1)))
+    return tuple(c**2.2 for c in colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0), 1), min(max(v, 0), 1)))
 
 
 class Shader:
@@ -53,13 +53,15 @@ class Shader:
         if plane == "xz":
             split = vector.node.id_data.nodes.new("ShaderNodeSeparateXYZ")
             self.tree.links.new(vector, split.inputs[0])
-            vector = self.node("CombineXYZ", "Vector", {"X": split.outputs[0], "Y": split.outputs[2],
-                                                        "Z": split.outputs[1]})
+            vector = self.node(
+                "CombineXYZ", "Vector", {"X": split.outputs[0], "Y": split.outputs[2], "Z": split.outputs[1]}
+            )
         return self.node("Mapping", "Vector", {"Vector": vector, "Scale": scale, "Location": shift})
 
     def noise(self, vector, scale, detail=3.0, distortion=0.0, out="Fac"):
-        return self.node("TexNoise", out, {"Vector": vector, "Scale": scale, "Detail": detail,
-                                           "Distortion": distortion})
+        return self.node(
+            "TexNoise", out, {"Vector": vector, "Scale": scale, "Detail": detail, "Distortion": distortion}
+        )
 
     def ramp(self, fac, stops):
         """Colour ramp through [(position, rgb), ...]."""
@@ -116,13 +118,28 @@ def planks(rng, color=None):
     if turn:
         where = s.node("VectorRotate", "Vector", {"Vector": where, "Angle": np.pi / 2}, rotation_type="Z_AXIS")
     contrast = rng.uniform(0.1, 0.35)
-    brick = s.node("TexBrick", "Color", {
-        "Vector": where, "Color1": varied(tone, 1 - contrast), "Color2": varied(tone, 1 + contrast),
-        "Mortar": varied(tone, 0.3), "Scale": 1.0, "Mortar Size": rng.uniform(0.001, 0.003), "Bias": 0.0,
-        "Brick Width": rng.uniform(0.6, 1.8), "Row Height": rng.uniform(0.07, 0.2)}, offset=rng.uniform(0.3, 0.6))
+    brick = s.node(
+        "TexBrick",
+        "Color",
+        {
+            "Vector": where,
+            "Color1": varied(tone, 1 - contrast),
+            "Color2": varied(tone, 1 + contrast),
+            "Mortar": varied(tone, 0.3),
+            "Scale": 1.0,
+            "Mortar Size": rng.uniform(0.001, 0.003),
+            "Bias": 0.0,
+            "Brick Width": rng.uniform(0.6, 1.8),
+            "Row Height": rng.uniform(0.07, 0.2),
+        },
+        offset=rng.uniform(0.3, 0.6),
+    )
     grain = s.noise(s.node("Mapping", "Vector", {"Vector": where, "Scale": (0.8, 12, 12)}), 2.0, 6, 1.0)
-    s.set(Base_Color=s.mix(rng.uniform(0.3, 0.7), brick, s.ramp(grain, [(0.3, (0.35,) * 3), (0.7, (1, 1, 1))]),
-                           "MULTIPLY"))
+    s.set(
+        Base_Color=s.mix(
+            rng.uniform(0.3, 0.7), brick, s.ramp(grain, [(0.3, (0.35,) * 3), (0.7, (1, 1, 1))]), "MULTIPLY"
+        )
+    )
     return s.bump(brick.node.outputs["Fac"], -0.002, 0.5)
 
 
@@ -136,10 +153,22 @@ def tiles(rng, color=None, plane="xyz", size=None, stagger=0.0):
     spread = rng.uniform(0.03, 0.2)
     other = tone if rng.random() < 0.75 else hsv(rng.uniform(0, 1), 0.2, rng.uniform(0.1, 0.5))
     grout = hsv(0.1, 0.08, rng.uniform(0.3, 0.8))
-    brick = s.node("TexBrick", "Color", {
-        "Vector": where, "Color1": varied(tone, 1 - spread), "Color2": varied(other, 1 + spread), "Mortar": grout,
-        "Scale": 1.0, "Mortar Size": rng.uniform(0.003, 0.008), "Bias": 0.0, "Brick Width": w, "Row Height": h},
-        offset=stagger)
+    brick = s.node(
+        "TexBrick",
+        "Color",
+        {
+            "Vector": where,
+            "Color1": varied(tone, 1 - spread),
+            "Color2": varied(other, 1 + spread),
+            "Mortar": grout,
+            "Scale": 1.0,
+            "Mortar Size": rng.uniform(0.003, 0.008),
+            "Bias": 0.0,
+            "Brick Width": w,
+            "Row Height": h,
+        },
+        offset=stagger,
+    )
     stain = s.ramp(s.noise(s.coords(), rng.uniform(3, 12), 6, 1.0), [(0.3, (0.75,) * 3), (0.6, (1, 1, 1))])
     s.set(Base_Color=s.mix(0.8, brick, stain, "MULTIPLY"))
     return s.bump(brick.node.outputs["Fac"], -0.004, 0.7)
@@ -177,12 +206,21 @@ def wallpaper(rng, color):
         fac = s.node("TexWave", "Fac", {"Vector": where, "Scale": rng.uniform(1.0, 4.0)}, wave_type="BANDS")
         stops = [(0.45, color), (0.55, other)]
     elif kind == 1:
-        fac = s.node("TexVoronoi", "Distance", {"Vector": where, "Scale": rng.uniform(4, 12),
-                                                "Randomness": rng.uniform(0, 0.4)}, voronoi_dimensions="2D")
+        fac = s.node(
+            "TexVoronoi",
+            "Distance",
+            {"Vector": where, "Scale": rng.uniform(4, 12), "Randomness": rng.uniform(0, 0.4)},
+            voronoi_dimensions="2D",
+        )
         stops = [(0.2, other), (0.28, color)]
     else:
-        fac = s.node("TexVoronoi", "Distance", {"Vector": where, "Scale": rng.uniform(5, 14)},
-                     feature="SMOOTH_F1", voronoi_dimensions="2D")
+        fac = s.node(
+            "TexVoronoi",
+            "Distance",
+            {"Vector": where, "Scale": rng.uniform(5, 14)},
+            feature="SMOOTH_F1",
+            voronoi_dimensions="2D",
+        )
         stops = [(0.25, color), (0.4, other), (0.6, color)]
     return s.set(Base_Color=s.ramp(fac, stops))
 
@@ -199,8 +237,10 @@ def fabric(rng, color=None):
     if kind < 0.3:
         other = hsv(rng.uniform(0, 1), rng.uniform(0, 0.5), rng.uniform(0.2, 0.9))
         scale = rng.uniform(1.5, 6)
-        stripes = [s.node("TexWave", "Fac", {"Vector": where, "Scale": scale}, bands_direction=axis)
-                   for axis in ("XY"[: 1 + (kind < 0.15)])]
+        stripes = [
+            s.node("TexWave", "Fac", {"Vector": where, "Scale": scale}, bands_direction=axis)
+            for axis in ("XY"[: 1 + (kind < 0.15)])
+        ]
         for fac in stripes:
             base = s.mix(s.ramp(fac, [(0.55, (0, 0, 0)), (0.6, (0.7,) * 3)]), base, other)
     s.set(Base_Color=base)

@@ -127,15 +127,25 @@ class Mesh:
     def panel(self, width, height, material, at=(0, 0, 0), rot=(0, 0, 0), **more):
         """A flat rectangle in the xz plane, facing -y, with UVs from its lower left corner (pictures, screens)."""
         w = width / 2
-        self.add([(-w, 0, 0), (w, 0, 0), (w, 0, height), (-w, 0, height)], [[0, 1, 2, 3]], material, at, rot,
-                 uv=[(0, 0), (1, 0), (1, 1), (0, 1)], **more)
+        self.add(
+            [(-w, 0, 0), (w, 0, 0), (w, 0, height), (-w, 0, height)],
+            [[0, 1, 2, 3]],
+            material,
+            at,
+            rot,
+            uv=[(0, 0), (1, 0), (1, 1), (0, 1)],
+            **more,
+        )
 
     def sheet(self, function, nu, nv, material, at=(0, 0, 0), **more):
         """A grid of points `function(u, v)`, u and v in [0, 1]: curtains, leaves, blankets."""
         u, v = np.meshgrid(np.linspace(0, 1, nu), np.linspace(0, 1, nv), indexing="ij")
         points = np.stack(np.broadcast_arrays(*function(u, v)), -1).reshape(-1, 3)
-        faces = [[i * nv + j, (i + 1) * nv + j, (i + 1) * nv + j + 1, i * nv + j + 1]
-                 for i in range(nu - 1) for j in range(nv - 1)]
+        faces = [
+            [i * nv + j, (i + 1) * nv + j, (i + 1) * nv + j + 1, i * nv + j + 1]
+            for i in range(nu - 1)
+            for j in range(nv - 1)
+        ]
         uv = list(zip(u.ravel(), v.ravel(), strict=True))
         self.add(points, faces, material, at, smooth=True, uv=uv, **more)
 
@@ -160,8 +170,11 @@ class Mesh:
 
 def _ring_faces(rings, n):
     """Quads between consecutive rings of n vertices."""
-    return [[i * n + j, i * n + (j + 1) % n, (i + 1) * n + (j + 1) % n, (i + 1) * n + j]
-            for i in range(rings - 1) for j in range(n)]
+    return [
+        [i * n + j, i * n + (j + 1) % n, (i + 1) * n + (j + 1) % n, (i + 1) * n + j]
+        for i in range(rings - 1)
+        for j in range(n)
+    ]
 
 
 def place(x, y, turn=0.0, z=0.0):

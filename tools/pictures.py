@@ -19,8 +19,9 @@ def _smooth_noise(rng, h, w, octaves=5):
         y, x = np.linspace(0, n - 1.001, h), np.linspace(0, n - 1.001, w)
         i, j = y.astype(int), x.astype(int)
         fy, fx = (y - i)[:, None], (x - j)[None]
-        g = (grid[np.ix_(i, j)] * (1 - fx) + grid[np.ix_(i, j + 1)] * fx) * (1 - fy) \
-            + (grid[np.ix_(i + 1, j)] * (1 - fx) + grid[np.ix_(i + 1, j + 1)] * fx) * fy
+        g = (grid[np.ix_(i, j)] * (1 - fx) + grid[np.ix_(i, j + 1)] * fx) * (1 - fy) + (
+            grid[np.ix_(i + 1, j)] * (1 - fx) + grid[np.ix_(i + 1, j + 1)] * fx
+        ) * fy
         out += g * 0.5**o
         total += 0.5**o
     return out / total
@@ -58,7 +59,7 @@ def poster(rng, h=160, w=115):
     image[6:top, 6:-6] = (landscape if rng.random() < 0.6 else abstract)(rng, top - 6, w - 12)
     ink = _color(rng, (0, 0.5), (0, 0.3))
     for y in range(top + 8, h - 6, 7):
-        image[y:y + 3, 10:10 + int((w - 20) * rng.uniform(0.4, 1))] = ink
+        image[y : y + 3, 10 : 10 + int((w - 20) * rng.uniform(0.4, 1))] = ink
     return image
 
 
@@ -71,8 +72,8 @@ def rug(rng, h=160, w=240):
     image = colors[np.block([[quarter, quarter[:, ::-1]], [quarter[::-1], quarter[::-1, ::-1]]])]
     for k, margin in enumerate((0, 8, 12, 20)):
         ring = np.zeros((h, w), bool)
-        ring[margin:h - margin, margin:w - margin] = True
-        ring[margin + 4:h - margin - 4, margin + 4:w - margin - 4] = False
+        ring[margin : h - margin, margin : w - margin] = True
+        ring[margin + 4 : h - margin - 4, margin + 4 : w - margin - 4] = False
         image[ring] = colors[(k + 1) % 5]
     return np.clip(image * (0.75 + 0.5 * rng.random((h, w, 1))), 0, 1)
 
@@ -84,8 +85,8 @@ def screen(rng, h=100, w=160):
     ink = 0.3 if image[20, 20, 0] > 0.5 else 0.75
     for y in range(16, h - 12, 5):
         start = 14 + 6 * int(rng.integers(0, 3))
-        image[y:y + 2, start:start + int(rng.uniform(10, w * 0.5))] = ink * rng.uniform(0.6, 1.2, 3).clip(0, 1)
-    image[16:46, w - 56:w - 16] = landscape(rng, 30, 40)
+        image[y : y + 2, start : start + int(rng.uniform(10, w * 0.5))] = ink * rng.uniform(0.6, 1.2, 3).clip(0, 1)
+    image[16:46, w - 56 : w - 16] = landscape(rng, 30, 40)
     return image
 
 
@@ -100,9 +101,9 @@ def outside(rng, h=120, w=120):
         while x < w:
             width, top = int(rng.integers(18, 50)), int(h * rng.uniform(0.2, horizon))
             house = _color(rng, (0.03, 0.3), (0.5, 0.85))
-            image[top:, x:x + width] = house
+            image[top:, x : x + width] = house
             for k in range(x + 4, min(x + width, w) - 6, 10):
-                image[top + 6:int(h * 0.9), k:k + 5][np.arange(int(h * 0.9) - top - 6) % 16 < 9] = house * 0.55
+                image[top + 6 : int(h * 0.9), k : k + 5][np.arange(int(h * 0.9) - top - 6) % 16 < 9] = house * 0.55
             x += width
     tree = _smooth_noise(rng, h, w, 6) + 1.1 * (yy - rng.uniform(0.3, 0.8)) > 0.5
     leaf = _color(rng, (0.2, 0.45), (0.3, 0.5)) * 0.5 + np.array([0.16, 0.27, 0.1])

@@ -15,8 +15,9 @@ class Plan:
         self.look, self.walls, self.taken = Look(rng), shell.walls_of(w, d), []
 
     def free(self, x0, x1, y0, y1, margin=0.0):
-        return all(x1 + margin <= a or x0 - margin >= b or y1 + margin <= c or y0 - margin >= e
-                   for a, b, c, e in self.taken)
+        return all(
+            x1 + margin <= a or x0 - margin >= b or y1 + margin <= c or y0 - margin >= e for a, b, c, e in self.taken
+        )
 
     def stand(self, item, x, y, turn, margin=0.02):
         """Stand an item at (x, y) if its footprint fits; its bulbs become lights. True if it does."""

@@ -97,31 +97,53 @@ def render_rooms(args):
 
 def selected(args, jobs):
     """The slice that --start and --count ask for; --part I/N takes every N-th of them."""
-    jobs = jobs[args.start:args.start + args.count if args.count else None]
-    return jobs[args.part[0]::args.part[1]]
+    jobs = jobs[args.start : args.start + args.count if args.count else None]
+    return jobs[args.part[0] :: args.part[1]]
 
 
 def render_halls(args):
     import halls
+
     for index in selected(args, list(range(16))):
         folder = args.out / "halls" / "val" / f"hall_{index:04d}"
-        render_scene(args, "val", index, folder, halls.numbered(index), 1, (70.0, 90.0), halls.LIMITS,
-                     height=(1.2, 2.0), tilt=(-14.0, 2.0))
+        render_scene(
+            args,
+            "val",
+            index,
+            folder,
+            halls.numbered(index),
+            1,
+            (70.0, 90.0),
+            halls.LIMITS,
+            height=(1.2, 2.0),
+            tilt=(-14.0, 2.0),
+        )
 
 
 def render_mixed(args):
-    """Rooms and halls seen by all sorts of cameras; `--views` frames a scene, 1 in 3 scenes is a hall."""
+    """Rooms and halls seen by all sorts of cameras; `--views` frames a scene, 1 in 4 scenes is a hall, some are val."""
     import halls
+
     for index in selected(args, list(range(args.start + (args.count or 100)))):
-        hall = index % 3 == 2
-        folder = args.out / "mixed" / "train" / f"{'hall' if hall else 'room'}_{index:05d}"
-        render_scene(args, "train", index, folder, halls.hall if hall else rooms.room, args.views, (40.0, 90.0),
-                     halls.LIMITS if hall else views.Limits(0.4, 10.0, 1.5, 0.25, 4), height=(0.6, 2.1),
-                     tilt=(-30.0, 8.0))
+        hall, split = index % 4 == 3, "val" if index % 20 == 10 or index % 40 == 31 else "train"
+        folder = args.out / "mixed" / split / f"{'hall' if hall else 'room'}_{index:05d}"
+        render_scene(
+            args,
+            split,
+            index,
+            folder,
+            halls.hall if hall else rooms.room,
+            args.views,
+            (40.0, 90.0),
+            halls.LIMITS if hall else views.Limits(0.4, 10.0, 1.5, 0.25, 4),
+            height=(0.6, 2.1),
+            tilt=(-30.0, 8.0),
+        )
 
 
 def render_teaching(args):
     import teaching
+
     teaching.render(args, lambda index: generator(args, "train", index), write_frame, is_done)
 
 
@@ -133,8 +155,13 @@ def main():
     parser.add_argument("--size", type=lambda s: tuple(map(int, s.split("x"))), default=(640, 480), help="WxH")
     parser.add_argument("--count", type=int, help="how many scenes (default: all of the set; mixed: 100)")
     parser.add_argument("--start", type=int, default=0, help="first scene")
-    parser.add_argument("--part", type=lambda s: tuple(map(int, s.split("/"))), default=(0, 1), metavar="I/N",
-                        help="this process renders every N-th scene from the I-th on")
+    parser.add_argument(
+        "--part",
+        type=lambda s: tuple(map(int, s.split("/"))),
+        default=(0, 1),
+        metavar="I/N",
+        help="this process renders every N-th scene from the I-th on",
+    )
     parser.add_argument("--samples", type=int, default=6, help="samples a pixel before denoising")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--views", type=int, default=4, help="frames a scene of `mixed`")

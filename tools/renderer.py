@@ -51,14 +51,24 @@ def focal_px(width, hfov_deg):
 
 
 def intrinsics(width, height, fx):
-    return {"width": width, "height": height, "fx": float(fx), "fy": float(fx), "cx": (width - 1) / 2,
-            "cy": (height - 1) / 2}
+    return {
+        "width": width,
+        "height": height,
+        "fx": float(fx),
+        "fy": float(fx),
+        "cx": (width - 1) / 2,
+        "cy": (height - 1) / 2,
+    }
 
 
 def pose(position, heading_deg, tilt_deg, roll_deg=0.0):
     """Camera-to-world matrix, Blender's camera axes. Heading 0 looks along +y, counter-clockwise; tilt up positive."""
-    return (Matrix.Translation(position) @ Matrix.Rotation(np.radians(heading_deg), 4, "Z")
-            @ Matrix.Rotation(np.radians(90 + tilt_deg), 4, "X") @ Matrix.Rotation(np.radians(roll_deg), 4, "Z"))
+    return (
+        Matrix.Translation(position)
+        @ Matrix.Rotation(np.radians(heading_deg), 4, "Z")
+        @ Matrix.Rotation(np.radians(90 + tilt_deg), 4, "X")
+        @ Matrix.Rotation(np.radians(roll_deg), 4, "Z")
+    )
 
 
 def set_camera(scene, matrix, fx):

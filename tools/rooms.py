@@ -23,8 +23,9 @@ def living(plan):
             wide = abs(np.cos(wall.turn)) > 0.5
             w, d = rng.uniform(1.8, 2.8), rng.uniform(1.3, 1.9)
             rug_at(plan, q.x, q.y, *((w, d) if wide else (d, w)))
-        plan.stand(fu.table(look, rng.uniform(0.8, 1.2), rng.uniform(0.5, 0.65), rng.uniform(0.36, 0.46)), p.x, p.y,
-                   wall.turn)
+        plan.stand(
+            fu.table(look, rng.uniform(0.8, 1.2), rng.uniform(0.5, 0.65), rng.uniform(0.36, 0.46)), p.x, p.y, wall.turn
+        )
         other = plan.walls[(plan.walls.index(wall) + 2) % 4]
         plan.against(st.media(look), other, tries=20)
         for side in (-1, 1):
@@ -120,8 +121,13 @@ def wall_finish(look, rng):
     if kind < 0.88:
         return mt.wallpaper(rng, mt.hsv(rng.random(), rng.uniform(0.04, 0.35), rng.uniform(0.5, 0.9)))
     if kind < 0.95:
-        return mt.tiles(rng, mt.hsv(rng.uniform(0.01, 0.06), rng.uniform(0.1, 0.6), rng.uniform(0.4, 0.85)), "xz",
-                        (0.24, 0.075), 0.5)
+        return mt.tiles(
+            rng,
+            mt.hsv(rng.uniform(0.01, 0.06), rng.uniform(0.1, 0.6), rng.uniform(0.4, 0.85)),
+            "xz",
+            (0.24, 0.075),
+            0.5,
+        )
     return mt.wood(rng, along="z")
 
 
@@ -144,7 +150,7 @@ def open_walls(plan, doors=1):
         a, b = wall.point(x0, 0.9), wall.point(x0 + w, 0.0)
         plan.taken.append((min(a.x, b.x), max(a.x, b.x), min(a.y, b.y), max(a.y, b.y)))
     sill, head = rng.choice([0.12, 0.5, 0.85, 0.95]), min(plan.h - 0.25, rng.uniform(2.0, 2.3))
-    for k in order[doors:doors + int(rng.integers(1, 3))]:
+    for k in order[doors : doors + int(rng.integers(1, 3))]:
         wall, w = plan.walls[k], rng.uniform(0.8, 2.0)
         for part in range(2 if wall.length > 2 * w + 1.8 and rng.random() < 0.5 else 1):
             centre = wall.length * (0.5 if part == 0 and wall.length < 2 * w + 1.8 else 0.28 + 0.44 * part)
@@ -218,5 +224,3 @@ def room(rng, kind=None):
     decorate(plan, int(rng.integers(2, 7)))
     build_shell(plan)
     return plan
-
-

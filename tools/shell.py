@@ -19,6 +19,7 @@ THICK = 0.24
 @dataclass
 class Wall:
     """One wall: `openings` (x0, x1, z0, z1, kind) and `used` (x0, x1, z_top) intervals that furniture stands before."""
+
     length: float
     matrix: Matrix
     turn: float
@@ -122,8 +123,14 @@ def window(wall, opening, look, view, daylight, dressing=None):
         mesh.box((w - 0.03, 0.004, drop), look.cloths[0], (x, 0.05, z1 - drop), 0.0005)
     mesh.object(wall.matrix)
     tint = mt.hsv(rng.uniform(0.55, 0.62), rng.uniform(0.0, 0.2), 1.0)
-    light("AREA", wall.matrix @ Matrix.Translation((x, 0.14, (z0 + z1) / 2)) @ Matrix.Rotation(-np.pi / 2, 4, "X"),
-          daylight * w * h, tint, w * 0.94, h * 0.94)
+    light(
+        "AREA",
+        wall.matrix @ Matrix.Translation((x, 0.14, (z0 + z1) / 2)) @ Matrix.Rotation(-np.pi / 2, 4, "X"),
+        daylight * w * h,
+        tint,
+        w * 0.94,
+        h * 0.94,
+    )
 
 
 def curtains(mesh, look, x0, x1, z1):
@@ -184,8 +191,11 @@ def ceiling_lamp(x, y, ceiling, look, watts, drop=0.0):
     if drop:
         z = ceiling - drop
         mesh.rod((x, y, z + 0.2), (x, y, ceiling), 0.004, look.black, 6)
-        mesh.lathe([(r, 0), (0.8 * r, 0.12), (0.03, 0.2), (0.02, 0.2), (0.78 * r, 0.11), (r - 0.005, 0)],
-                   look.shade if rng.random() < 0.5 else look.lacquer, (x, y, z))
+        mesh.lathe(
+            [(r, 0), (0.8 * r, 0.12), (0.03, 0.2), (0.02, 0.2), (0.78 * r, 0.11), (r - 0.005, 0)],
+            look.shade if rng.random() < 0.5 else look.lacquer,
+            (x, y, z),
+        )
         light("POINT", Matrix.Translation((x, y, z + 0.02)), watts, look.warm, 0.05)
     else:
         z = ceiling - 0.09

@@ -46,8 +46,13 @@ def _fill_shelf(mesh, look, span, d, z, gap, fill):
                 return
             height = min(tall * rng.uniform(0.8, 1.1), 0.96 * gap)
             tint = mt.hsv(hue + rng.uniform(0, 0.4), rng.uniform(0.05, 0.55), rng.uniform(0.12, 0.85))
-            mesh.box((thick - 0.001, d * rng.uniform(0.6, 0.8), height), look.matt,
-                     (x + thick / 2, 0.02, z), 0.002, tint=tint)
+            mesh.box(
+                (thick - 0.001, d * rng.uniform(0.6, 0.8), height),
+                look.matt,
+                (x + thick / 2, 0.02, z),
+                0.002,
+                tint=tint,
+            )
             x += thick
 
 
@@ -63,11 +68,18 @@ def wardrobe(look):
         if rng.random() < 0.6:
             mesh.box((w / doors - 0.16, 0.012, (h - 0.4) / 2), body, (x, -d / 2 - 0.014, 0.2), 0.005)
             mesh.box((w / doors - 0.16, 0.012, (h - 0.55) / 2), body, (x, -d / 2 - 0.014, 0.3 + (h - 0.4) / 2), 0.005)
-        mesh.box((0.015, 0.03, 0.16), look.metal, (x + (w / doors / 2 - 0.05) * (1 if k % 2 == 0 else -1),
-                                                   -d / 2 - 0.02, 1.0))
+        mesh.box(
+            (0.015, 0.03, 0.16),
+            look.metal,
+            (x + (w / doors / 2 - 0.05) * (1 if k % 2 == 0 else -1), -d / 2 - 0.02, 1.0),
+        )
     if rng.random() < 0.4:
-        mesh.box((rng.uniform(0.3, 0.5), 0.35, rng.uniform(0.15, 0.3)), look.matt, (rng.uniform(-0.1, 0.1), 0, h),
-                 tint=mt.hsv(0.08, 0.5, 0.6))
+        mesh.box(
+            (rng.uniform(0.3, 0.5), 0.35, rng.uniform(0.15, 0.3)),
+            look.matt,
+            (rng.uniform(-0.1, 0.1), 0, h),
+            tint=mt.hsv(0.08, 0.5, 0.6),
+        )
     return Item(mesh, w, d + 0.06, h)
 
 
@@ -98,8 +110,14 @@ def kitchen(look, length, cupboards=True):
     mesh.rod((x, 0.22, h), (x, 0.22, h + 0.25), 0.012, look.metal)
     mesh.rod((x, 0.22, h + 0.25), (x, 0.05, h + 0.22), 0.011, look.metal)
     taken = [(x, 0, 0.3), ((oven - (units - 1) / 2) * step, 0, 0.3)]
-    ct.scatter(mesh, look, (-length / 2, length / 2, -d / 2 + 0.05, d / 2, h), 3 * units,
-               (ct.cup, ct.bottle, ct.bowl, ct.carton, ct.vase), taken)
+    ct.scatter(
+        mesh,
+        look,
+        (-length / 2, length / 2, -d / 2 + 0.05, d / 2, h),
+        3 * units,
+        (ct.cup, ct.bottle, ct.bowl, ct.carton, ct.vase),
+        taken,
+    )
     if cupboards:
         for k in range(units):
             if k != oven:
@@ -172,8 +190,11 @@ def cartons(look):
 def basket(look):
     rng, mesh = look.rng, Mesh("basket")
     r, h = rng.uniform(0.14, 0.24), rng.uniform(0.25, 0.45)
-    mesh.lathe([(0, 0), (0.8 * r, 0), (r, h), (0.95 * r, h), (0.75 * r, 0.03), (0, 0.03)], look.matt,
-               tint=look.color((0, 0.6), (0.15, 0.8)))
+    mesh.lathe(
+        [(0, 0), (0.8 * r, 0), (r, h), (0.95 * r, h), (0.75 * r, 0.03), (0, 0.03)],
+        look.matt,
+        tint=look.color((0, 0.6), (0.15, 0.8)),
+    )
     if rng.random() < 0.5:
         mesh.cushion((1.5 * r, 1.5 * r, 0.2), look.cloth(), (0, 0, h - 0.13), 0.7)
     return Item(mesh, 2 * r, 2 * r, h)

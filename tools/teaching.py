@@ -99,8 +99,23 @@ def statue(look):
     mesh.box((0.5, 0.5, 0.08), marble, bevel=0.01)
     mesh.box((0.4, 0.4, 0.6), marble, (0, 0, 0.08), 0.01)
     mesh.box((0.48, 0.48, 0.06), marble, (0, 0, 0.68), 0.01)
-    body = [(0, 0), (0.2, 0), (0.2, 0.05), (0.16, 0.08), (0.13, 0.2), (0.09, 0.45), (0.085, 0.55), (0.15, 0.58),
-            (0.15, 0.61), (0.1, 0.64), (0.12, 0.74), (0.155, 0.82), (0.11, 0.85), (0.05, 0.89), (0, 0.9)]
+    body = [
+        (0, 0),
+        (0.2, 0),
+        (0.2, 0.05),
+        (0.16, 0.08),
+        (0.13, 0.2),
+        (0.09, 0.45),
+        (0.085, 0.55),
+        (0.15, 0.58),
+        (0.15, 0.61),
+        (0.1, 0.64),
+        (0.12, 0.74),
+        (0.155, 0.82),
+        (0.11, 0.85),
+        (0.05, 0.89),
+        (0, 0.9),
+    ]
     mesh.lathe(body, mt.paint(look.rng, mt.hsv(0.03, 0.65, 0.6), 0.35), (0, 0, 0.74), 40)
     mesh.cushion((0.13, 0.13, 0.12), mt.paint(look.rng, mt.hsv(0.12, 0.7, 0.8), 0.3, metallic=1.0), (0, 0, 1.62), 1.0)
     return fu.Item(mesh, 0.5, 0.5, 1.75)
@@ -116,8 +131,14 @@ def statue_hall(rng):
     hall_parts.windows_along(plan.walls[1], 0.7, 2.7, 1.6, 1.0)
     for s in (0.9, 2.6, 4.9):
         plan.against(st.bookcase(look, 1.3, 2.1), plan.walls[0], s, tries=1)
-    for place_x, place_y, make in ((1.1, 9.2, fu.sofa), (4.6, 10.5, st.big_plant), (1.6, 12.2, fu.chair),
-                                   (4.3, 12.6, fu.table), (4.7, 8.2, fu.chair), (1.2, 6.3, st.big_plant)):
+    for place_x, place_y, make in (
+        (1.1, 9.2, fu.sofa),
+        (4.6, 10.5, st.big_plant),
+        (1.6, 12.2, fu.chair),
+        (4.3, 12.6, fu.table),
+        (4.7, 8.2, fu.chair),
+        (1.2, 6.3, st.big_plant),
+    ):
         plan.stand(make(look), place_x, place_y, rng.uniform(-0.4, 0.4))
     for make in (fu.chest, st.bookcase, fu.chest, st.floor_lamp, st.bookcase):
         plan.against(make(look), plan.walls[3], tries=20)
@@ -137,23 +158,46 @@ def dolly(args, rng, write):
     gains = None
     for k in reversed(range(len(DISTANCES))):
         distance = DISTANCES[k]
-        view = {"position": (SUBJECT[0], SUBJECT[1] - distance, 1.25), "heading_deg": 0.0, "tilt_deg": 0.0,
-                "roll_deg": 0.0}
+        view = {
+            "position": (SUBJECT[0], SUBJECT[1] - distance, 1.25),
+            "heading_deg": 0.0,
+            "tilt_deg": 0.0,
+            "roll_deg": 0.0,
+        }
         fx = first * distance / DISTANCES[0]
         gains = write(scene, args.out / "teaching" / f"dolly_{k}", view, fx, ANY, {"distance_m": distance}, gains)
-    still = {"position": (SUBJECT[0], SUBJECT[1] - DISTANCES[2], 1.25), "heading_deg": 0.0, "tilt_deg": 0.0,
-             "roll_deg": 0.0}
+    still = {
+        "position": (SUBJECT[0], SUBJECT[1] - DISTANCES[2], 1.25),
+        "heading_deg": 0.0,
+        "tilt_deg": 0.0,
+        "roll_deg": 0.0,
+    }
     for k, fov in enumerate((80.0, 55.0, 30.0)):
-        write(scene, args.out / "teaching" / f"focal_{k}", still, renderer.focal_px(width, fov), ANY,
-              {"hfov_deg": fov}, gains)
+        write(
+            scene,
+            args.out / "teaching" / f"focal_{k}",
+            still,
+            renderer.focal_px(width, fov),
+            ANY,
+            {"hfov_deg": fov},
+            gains,
+        )
 
 
 def render(args, generator, write, is_done):
     """All groups; one is rendered whole unless all of its frames are there."""
-    groups = {twin: ("twin_room", "twin_model"), stereo: ("stereo_left", "stereo_right"),
-              dolly: [f"dolly_{k}" for k in range(5)] + [f"focal_{k}" for k in range(3)]}
+    groups = {
+        twin: ("twin_room", "twin_model"),
+        stereo: ("stereo_left", "stereo_right"),
+        dolly: [f"dolly_{k}" for k in range(5)] + [f"focal_{k}" for k in range(3)],
+    }
     for index, (make, names) in enumerate(groups.items()):
         if not all(is_done(args.out / "teaching" / name) for name in names):
             numbered = index
-            make(args, generator(numbered), lambda scene, path, view, fx, limits, about, gains=None, n=numbered: write(
-                scene, path, view, fx, limits, {"set": "teaching", "seed": [args.seed, 3, 1, n, 0], **about}, gains))
+            make(
+                args,
+                generator(numbered),
+                lambda scene, path, view, fx, limits, about, gains=None, n=numbered: write(
+                    scene, path, view, fx, limits, {"set": "teaching", "seed": [args.seed, 3, 1, n, 0], **about}, gains
+                ),
+            )

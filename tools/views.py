@@ -13,6 +13,7 @@ SHELL = ("floor", "ceiling", "wall", "window", "rug")
 @dataclass(frozen=True)
 class Limits:
     """What a view must fulfil; distances are planar depths in metres."""
+
     near: float = 0.5
     far: float = 9.0
     spread: float = 1.7  # 90th over 10th percentile of depth
@@ -42,8 +43,13 @@ def accept(depths, names, limits):
     low, high = np.percentile(depths, [10, 90])
     things = [n for n in names if not n.startswith(SHELL)]
     largest = max((names.count(n) for n in set(things)), default=0)
-    return (inside and high / low > limits.spread and len(things) > limits.things * len(names)
-            and largest < 0.38 * len(names) and len(set(things)) >= limits.objects)
+    return (
+        inside
+        and high / low > limits.spread
+        and len(things) > limits.things * len(names)
+        and largest < 0.38 * len(names)
+        and len(set(things)) >= limits.objects
+    )
 
 
 def choose(scene, plan, rng, fx, limits, height=(1.0, 1.8), tilt=(-22.0, 2.0), tries=400):
@@ -66,6 +72,9 @@ def nearby(view, rng):
     """The next frame of a hand-held sequence: a few centimetres and degrees on."""
     x, y, z = view["position"]
     step = rng.normal(0, 0.04, 3)
-    return {"position": (x + step[0], y + step[1], z + 0.5 * step[2]),
-            "heading_deg": view["heading_deg"] + rng.normal(0, 2.5),
-            "tilt_deg": view["tilt_deg"] + rng.normal(0, 1.2), "roll_deg": view["roll_deg"] + rng.normal(0, 0.4)}
+    return {
+        "position": (x + step[0], y + step[1], z + 0.5 * step[2]),
+        "heading_deg": view["heading_deg"] + rng.normal(0, 2.5),
+        "tilt_deg": view["tilt_deg"] + rng.normal(0, 1.2),
+        "roll_deg": view["roll_deg"] + rng.normal(0, 0.4),
+    }

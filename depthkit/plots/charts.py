@@ -1,0 +1,167 @@
+"""Charts: curves, histograms, landscapes and tables drawn as pictures."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+
+from depthkit.plots.maps import ERROR_CMAP
+
+# Colours that stay apart for colour-blind eyes (Okabe & Ito 2008), and dashes for lines that lie on one another.
+LINES = [
+    {"color": colour, "ls": dashes}
+    for colour, dashes in zip(
+        ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00"),
+        ("-", "--", "-.", ":", "--", "-"),
+        strict=True,
+    )
+]
+
+
+def history(rows, baseline=None):
+    """Curves of `history.json`: training loss, AbsRel (with the best constant depth's, if given) and learning rates."""
+    epochs = [row["epoch"] for row in rows]
+    fig, (loss, score, rate) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    loss.plot(epochs, [row["train_loss"] for row in rows], "o-", ms=3)
+    loss.set(title="training loss", xlabel="epoch", ylabel="loss")
+    score.plot(epochs, [row["abs_rel"] for row in rows], "o-", ms=3, label="model")
+    if baseline is not None:
+        score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
+        score.legend()
+    score.set(title="validation AbsRel", xlabel="epoch", ylabel="AbsRel (lower is better)", ylim=(0, None))
+    for part, style in (("encoder", "o-"), ("decoder", "s-")):
+        rate.plot(epochs, [row[f"lr_{part}"] for row in rows], style, ms=3, label=part)
+    rate.set(title="learning rate after the epoch", xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+    rate.legend()
+    for ax in (loss, score, rate):
+        ax.grid(alpha=0.3)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return fig
+
+
+def schedules(factors, total, labels):
+    """Learning-rate factors over `total` optimiser steps, one curve a function."""
+    fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
+    for factor, label in zip(factors, labels, strict=True):
+        ax.plot(range(total), [factor(step) for step in range(total)], label=label)
+    ax.set(xlabel="optimiser step", ylabel="factor of the learning rate", ylim=(0, 1.05))
+    ax.legend()
+    ax.grid(alpha=0.3)
+    return fig
+
+
+def curves(panels, x, xlabel, ylabel, xscale="linear", yscale="linear"):
+    """Lines over a common `x`, {panel title: {name: values}}; the same name looks the same in all panels."""
+    fig, axes = plt.subplots(
+        1, len(panels), figsize=(5.6 * len(panels), 3.2), layout="constrained", sharey=True, squeeze=False
+    )
+    for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
+        for style, (name, values) in zip(LINES, lines.items(), strict=False):
+            ax.plot(x, values, label=name, lw=1.8, **style)
+        ax.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
+        ax.grid(alpha=0.3)
+    axes[0, 0].set_ylabel(ylabel)
+    axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return fig
+
+
+def histograms(series, labels):
+    """Distributions of the same maps before and after a normalisation, {title: list of (N,) arrays}, outlines only."""
+    fig, axes = plt.subplots(1, len(series), figsize=(5.2 * len(series), 2.9), layout="constrained", squeeze=False)
+    for ax, (title, arrays) in zip(axes[0], series.items(), strict=True):
+        bins = np.linspace(*np.percentile(np.concatenate(arrays), [0.2, 99.8]), 80)
+        for values, label, style in zip(arrays, labels, LINES, strict=False):
+            ax.hist(
+                values, bins, density=True, histtype="step", lw=1.8, label=label, ls=style["ls"], color=style["color"]
+            )
+        ax.set(title=title, xlabel="value", ylabel="share of pixels per unit")
+        ax.grid(alpha=0.3)
+    axes[0, -1].legend(fontsize=8)
+    return fig
+
+
+def landscapes(values, scales, shifts, titles, labels, xlabel, ylabel):
+    """Losses over scale (across, logarithmic) and shift (up), arrays (scales, shifts); NaN grey, + at scale 1, shift 0.
+
+    Colour goes with the root of the loss, so that valleys show; contours at 1, 5, 20 and 50 % of the bar's end.
+    """
+    fig, axes = plt.subplots(1, len(values), figsize=(4.1 * len(values), 3.3), layout="constrained", sharey=True)
+    for ax, value, title, label in zip(axes, values, titles, labels, strict=True):
+        value = np.ma.masked_invalid(np.asarray(value, dtype=float).T)
+        top = max(np.percentile(value.compressed(), 95), 0.05)
+        norm = mpl.colors.PowerNorm(0.5, 0, top)
+        shown = ax.pcolormesh(scales, shifts, value, cmap=ERROR_CMAP, norm=norm, shading="nearest", rasterized=True)
+        if value.max() > 0.01 * top:
+            ax.contour(scales, shifts, value, np.array([0.01, 0.05, 0.2, 0.5]) * top, colors="w", linewidths=0.7)
+        else:
+            ax.text(0.5, 0.85, "0 everywhere", color="w", ha="center", transform=ax.transAxes)
+        ax.plot(1, 0, "+", color="#ff7f50", ms=13, mew=2.5)
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+        ax.set(title=title, xlabel=xlabel, facecolor="0.6")
+        fig.colorbar(shown, ax=ax, extend="max", label=label)
+    axes[0].set_ylabel(ylabel)
+    return fig
+
+
+def alignment_fits(pred, depth, disparity_fit, depth_fit, points=4000):
+    """One affine disparity against 1 / depth and against depth, (N,) arrays of valid pixels, with both linear fits.
+
+    Each fit is (scale, shift). The curve on the right is the left line, inverted.
+    """
+    chosen = np.random.default_rng(0).permutation(len(pred))[:points]
+    line = np.linspace(pred.min(), pred.max(), 200)
+    right_line, wrong_line = (scale * line + shift for scale, shift in (disparity_fit, depth_fit))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.5), layout="constrained")
+    left.scatter(pred[chosen], 1 / depth[chosen], s=3, color="0.55", rasterized=True)
+    left.plot(line, right_line, **LINES[0], lw=2, label="fit in disparity")
+    left.set(title="right: disparity against 1 / depth", ylabel="1 / true depth (1/m)")
+    right.scatter(pred[chosen], depth[chosen], s=3, color="0.55", rasterized=True)
+    right.plot(
+        line[right_line > 0.1], 1 / right_line[right_line > 0.1], **LINES[0], lw=2, label="fit in disparity, inverted"
+    )
+    right.plot(line, wrong_line, **LINES[1], lw=2, label="fit in depth")
+    right.set(title="wrong: disparity against depth", ylabel="true depth (m)")
+    for ax in (left, right):
+        ax.set_xlabel("prediction (affine disparity, no unit)")
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
+    return fig
+
+
+def score_matrix(scores, better):
+    """A table of numbers, {row: {metric: value}}, each column coloured from its best row (dark) to its worst (bright).
+
+    `better` names for each metric "low" or "high".
+    """
+    rows, columns = list(scores), list(better)
+    table = np.array([[scores[row][column] for column in columns] for row in rows], dtype=float)
+    cost = np.where([better[column] == "low" for column in columns], table, 1 - table)
+    colour = cost / np.maximum(cost.max(0), 1e-9)
+    fig, ax = plt.subplots(figsize=(1.15 * len(columns) + 2.6, 0.42 * len(rows) + 1.1), layout="constrained")
+    shown = ax.imshow(colour, cmap=ERROR_CMAP, vmin=0, vmax=1, aspect="auto")
+    for (i, j), value in np.ndenumerate(table):
+        ax.text(j, i, f"{value:.3f}", ha="center", va="center", color="k" if colour[i, j] > 0.6 else "w", fontsize=9)
+    arrows = {"low": "↓", "high": "↑"}
+    ax.set_xticks(range(len(columns)), [f"{column} {arrows[better[column]]}" for column in columns])
+    ax.set_yticks(range(len(rows)), rows)
+    ax.tick_params(length=0)
+    fig.colorbar(shown, ax=ax, label="share of the column's worst")
+    return fig
+
+
+def flow(rows, heads, colours):
+    """A table drawn as chains of boxes, left to right: rows of texts under `heads`; `colours` is {text: colour}."""
+    fig, ax = plt.subplots(figsize=(2.35 * len(heads), 0.78 * len(rows) + 0.5), layout="constrained")
+    for j, head in enumerate(heads):
+        ax.text(j, -0.62, head, ha="center", va="center", fontsize=10, weight="bold")
+    for i, row in enumerate(rows):
+        for j, text in enumerate(row):
+            ax.text(
+                j, i, text, ha="center", va="center", fontsize=9,
+                bbox={"boxstyle": "round,pad=0.45", "fc": colours.get(text, "0.95"), "ec": "0.4"},
+            )  # fmt: skip
+            if j:
+                ax.annotate("", (j - 0.39, i), (j - 0.61, i), arrowprops={"arrowstyle": "->", "color": "0.4"})
+    ax.set(xlim=(-0.55, len(heads) - 0.45), ylim=(len(rows) - 0.5, -0.85))
+    ax.set_axis_off()
+    return fig
