@@ -21,7 +21,9 @@ class TrainConfig:
 
     data: str = _option("data", "root of the data set")
     output: str = _option("runs/finetune", "run folder: config.json, history.json, last/, best/, eval/")
-    layout: str = _option("nyu", "nyu: <data>/<split>/**/*.h5; folder: <data>/<split>/rgb and depth")
+    layout: str = _option(
+        "nyu", "nyu: <data>/<split>/**/*.h5; folder: <split>/rgb and depth; mixed: train/rgb and disparity, val as nyu"
+    )
     train_split: str = _option("train", "folder of the training split")
     val_split: str = _option("val", "folder of the split that picks the best epoch")
     depth_scale: float | None = _option(None, "layout folder: units of an integer depth file per metre (1000 for mm)")
@@ -43,6 +45,7 @@ class TrainConfig:
     schedule: str = _option("cosine", "cosine, or poly: polynomial of power 0.9 as in the paper")
     warmup_epochs: float = _option(0.5, "linear warm-up from 0; the paper has none")
     silog_lambda: float = _option(0.5, "metric: share of the global scale error that SiLog forgives")
+    freeze_encoder: bool = _option(False, "train the decoder alone")
     gradient_weight: float = _option(2.0, "relative: weight of gradient matching beside the SSI loss, 2 in the paper")
     mixed_precision: str = _option("fp16", "fp16, bf16 or no, on a GPU; the CPU always computes in float32")
 
@@ -59,7 +62,7 @@ class TrainConfig:
 
     def _check_choices(self):
         choices = {
-            "layout": ("nyu", "folder"),
+            "layout": ("nyu", "folder", "mixed"),
             "encoder": tuple(ENCODERS),
             "objective": OBJECTIVES,
             "init": INITS,
@@ -85,6 +88,8 @@ class TrainConfig:
             raise ValueError(f"learning rates must be positive; got {self.lr} × {self.decoder_lr_factor}")
         if self.max_hours is not None and self.max_hours <= 0:
             raise ValueError(f"max_hours must be positive, or left out; got {self.max_hours}")
+        if self.layout == "mixed" and self.objective != "relative":
+            raise ValueError("layout mixed holds disparity of unknown scale: it needs objective relative")
         if self.resume_from and not self.resume:
             raise ValueError(f"resume_from ({self.resume_from}) needs resume=True")
         if self.resume_from and not Path(self.resume_from).is_dir():

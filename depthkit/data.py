@@ -28,6 +28,8 @@ class DepthDataset(Dataset):
     gets and returns the sample as NumPy arrays, the image (H, W, 3).
     """
 
+    target = "depth"  # what the second array of `read` is, and its key in a sample
+
     def __init__(self, root, split, transform):
         self.root = Path(root)
         self.transform = transform
@@ -46,15 +48,15 @@ class DepthDataset(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.folder} has {len(self)} samples; there is no number {index}")
         index %= len(self)
-        image, depth, mask = self.read(index)
-        mask = mask & np.isfinite(depth) & (depth > 0)
-        sample = {"image": image, "depth": np.where(mask, depth, 0).astype(np.float32), "mask": mask}
+        image, target, mask = self.read(index)
+        mask = mask & np.isfinite(target) & (target > 0)
+        sample = {"image": image, self.target: np.where(mask, target, 0).astype(np.float32), "mask": mask}
         sample["name"] = self.files[index].relative_to(self.root).as_posix()
         if self.transform is not None:
             sample = self.transform(sample, index, epoch)
         return sample | {
             "image": torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))),
-            "depth": torch.from_numpy(np.ascontiguousarray(sample["depth"])),
+            self.target: torch.from_numpy(np.ascontiguousarray(sample[self.target])),
             "mask": torch.from_numpy(np.ascontiguousarray(sample["mask"])),
         }
 
@@ -114,14 +116,10 @@ class RGBDFolder(DepthDataset):
         if depth_scale is not None and not depth_scale > 0:
             raise DataError(f"depth_scale must be positive, units a metre; got {depth_scale}")
         self.depth_scale = depth_scale
-        photos = _by_stem(self.folder / "rgb", depth_files.PHOTOS)
-        depths = _by_stem(self.folder / "depth", depth_files.DEPTHS)
-        masks = _by_stem(self.folder / "mask", depth_files.PHOTOS) if (self.folder / "mask").is_dir() else {}
-        for kind, lonely in (("depth", sorted(photos.keys() - depths)), ("photo", sorted(depths.keys() - photos))):
-            if lonely:
-                there = photos if kind == "depth" else depths
-                names = ", ".join(str(there[stem]) for stem in lonely[:LISTED])
-                raise DataError(f"{len(lonely)} file(s) without a {kind} of the same name: {names}")
+        photos = by_stem(self.folder / "rgb", depth_files.PHOTOS)
+        depths = by_stem(self.folder / "depth", depth_files.DEPTHS)
+        masks = by_stem(self.folder / "mask", depth_files.PHOTOS) if (self.folder / "mask").is_dir() else {}
+        check_pairs({"photo": photos, "depth": depths})
         if masks and (lonely := sorted(photos.keys() - masks)):
             raise DataError(f"{self.folder / 'mask'}: {len(lonely)} photo(s) have no mask, first {photos[lonely[0]]}")
         self.stems = sorted(photos)
@@ -175,7 +173,8 @@ def check(dataset, min_depth=1e-3, max_depth=10.0):
     if problems:
         more = f"\n... and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
         raise DataError(f"{len(problems)} bad file(s):\n" + "\n".join(problems[:LISTED]) + more)
-    _check_range(dataset, depths, min_depth, max_depth)
+    if dataset.target == "depth":
+        _check_range(dataset, depths, min_depth, max_depth)
 
 
 def _check_range(dataset, depths, min_depth, max_depth):
@@ -215,10 +214,19 @@ def _nyu_arrays(path, file):
     return rgb, depth
 
 
-def _by_stem(folder, suffixes):
+def check_pairs(kinds):
+    """Both of two kinds of file, {kind: {stem: path}}, must have the same stems."""
+    (first, ours), (second, theirs) = kinds.items()
+    for kind, there, others in ((second, ours, theirs), (first, theirs, ours)):
+        if lonely := sorted(there.keys() - others):
+            names = ", ".join(str(there[stem]) for stem in lonely[:LISTED])
+            raise DataError(f"{len(lonely)} file(s) without a {kind} of the same name: {names}")
+
+
+def by_stem(folder, suffixes, layout="rgb/ and depth/"):
     """{path without suffix, relative to `folder`: path} of the files of these kinds."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected rgb/ and depth/ in {folder.parent}")
+        raise DataError(f"{folder}: no such folder; expected {layout} in {folder.parent}")
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         if path.suffix.lower() not in suffixes:

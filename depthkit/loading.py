@@ -1,10 +1,14 @@
 """Data for training: the two splits a config names, and batches in an order that only the seed decides."""
 
+import sys
+
 import cv2
 import torch
 from torch.utils.data import DataLoader, Sampler
+from tqdm import tqdm
 
 from depthkit.data import NYUDepthV2, RGBDFolder
+from depthkit.mixed import MixedDisparity
 from depthkit.transforms import TrainTransform
 
 
@@ -14,12 +18,13 @@ def open_splits(config):
     Raises: `depthkit.data.DataError` when a folder is missing or empty, or pairs don't match.
     """
     transform = TrainTransform(config.size, config.seed)
-    if config.layout == "nyu":
-        return NYUDepthV2(config.data, config.train_split, transform), NYUDepthV2(config.data, config.val_split)
-    return (
-        RGBDFolder(config.data, config.train_split, config.depth_scale, transform),
-        RGBDFolder(config.data, config.val_split, config.depth_scale),
-    )
+    if config.layout == "folder":
+        return (
+            RGBDFolder(config.data, config.train_split, config.depth_scale, transform),
+            RGBDFolder(config.data, config.val_split, config.depth_scale),
+        )
+    kind = MixedDisparity if config.layout == "mixed" else NYUDepthV2
+    return kind(config.data, config.train_split, transform), NYUDepthV2(config.data, config.val_split)
 
 
 class EpochSampler(Sampler):
@@ -73,3 +78,20 @@ def one_thread(_worker=None):
     """A loader worker is one process of many: threads of its own would only fight for the cores."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def progress_bar(loader, progress, batches, config, accelerator):
+    """The loader behind a text bar of one epoch (only text works in forked processes), on the main process.
+
+    Where output is no terminal, short epochs go without, and long ones report twice a minute.
+    """
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        loader,
+        desc=f"epoch {progress.epoch + 1}/{config.epochs}",
+        initial=progress.batch,
+        total=batches,
+        leave=False,
+        mininterval=0.5 if terminal else 30,
+        disable=not accelerator.is_main_process or (not terminal and batches < 100),
+    )

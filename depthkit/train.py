@@ -11,7 +11,6 @@ import math
 import multiprocessing
 import os
 import socket
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,6 @@ from accelerate import Accelerator
 from accelerate.utils import is_tensorboard_available, set_seed
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from depthkit import checkpoints
@@ -29,7 +27,7 @@ from depthkit.config import TrainConfig
 from depthkit.data import check, valid_mask
 from depthkit.evaluate import Protocol, evaluate, evaluation_report, summarise
 from depthkit.files import write_json
-from depthkit.loading import one_thread, open_splits, train_loader
+from depthkit.loading import one_thread, open_splits, progress_bar, train_loader
 from depthkit.losses import GradientMatchingLoss, ScaleShiftInvariantLoss, SiLogLoss
 from depthkit.models import build_model, decoder_parameters, encoder_parameters, save_model
 from depthkit.transforms import normalise
@@ -60,6 +58,8 @@ def train(config: TrainConfig):
     model = build_model(
         config.encoder, config.objective, config.max_depth, config.weights, config.init, input_size=config.size
     )
+    if config.freeze_encoder:
+        model.backbone.requires_grad_(False)
     loader = train_loader(train_set, config, accelerator.num_processes)
     sampler, batches = loader.sampler, len(loader) // accelerator.num_processes
     optimizer = AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
@@ -152,8 +152,11 @@ def objective_loss(config):
 
     def relative(model, batch):
         disparity_affine = model(pixel_values=normalise(batch["image"])).predicted_depth
-        mask = valid(batch)
-        disparity = torch.where(mask, 1 / batch["depth"].clamp(min=config.min_depth), 0.0)
+        if "disparity" in batch:
+            disparity, mask = batch["disparity"], batch["mask"]
+        else:
+            mask = valid(batch)
+            disparity = torch.where(mask, 1 / batch["depth"].clamp(min=config.min_depth), 0.0)
         return invariant(disparity_affine, disparity, mask) + config.gradient_weight * gradient(
             disparity_affine, disparity, mask
         )
@@ -214,23 +217,6 @@ def out_of_time(accelerator, deadline, batch, batches) -> bool:
         return False
     late = torch.tensor(float(time.monotonic() > deadline), device=accelerator.device)
     return accelerator.reduce(late, "sum").item() > 0
-
-
-def progress_bar(loader, progress, batches, config, accelerator):
-    """The loader behind a text bar of one epoch (only text works in forked processes), on the main process.
-
-    Where output is no terminal, short epochs go without, and long ones report twice a minute.
-    """
-    terminal = sys.stderr.isatty()
-    return tqdm(
-        loader,
-        desc=f"epoch {progress.epoch + 1}/{config.epochs}",
-        initial=progress.batch,
-        total=batches,
-        leave=False,
-        mininterval=0.5 if terminal else 30,
-        disable=not accelerator.is_main_process or (not terminal and batches < 100),
-    )
 
 
 def free_port() -> str:

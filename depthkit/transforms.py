@@ -39,9 +39,9 @@ class TrainTransform:
     """Resize, random square crop, mirror, light colour jitter: a pure function of (seed, epoch, index).
 
     The same sample in the same epoch looks the same whatever the number of workers, processes or restarts. Depth and
-    mask move with the image; depth is resized by nearest neighbour, because a mean of two depths lies on neither
-    surface. The paper only mirrors; the jitter (0.1 each) is mild. No noise is added: a sensor's images bring their
-    own, and it would cost more time than everything else here together.
+    mask move with the image (disparity likewise); they are resized by nearest neighbour, because a mean of two depths
+    lies on neither surface. The paper only mirrors; the jitter (0.1 each) is mild. No noise is added: a sensor's images
+    bring their own, and it would cost more time than everything else here together.
 
     Args:
         size: shorter side after the resize and side of the square crop, pixels, a multiple of 14.
@@ -64,13 +64,14 @@ class TrainTransform:
     def __call__(self, sample, index=0, epoch=0):
         image = _resize_image(sample["image"], self.size)
         shape = image.shape[1::-1]  # cv2 wants (width, height)
-        depth = cv2.resize(sample["depth"], shape, interpolation=cv2.INTER_NEAREST)
+        key = "depth" if "depth" in sample else "disparity"
+        target = cv2.resize(sample[key], shape, interpolation=cv2.INTER_NEAREST)
         mask = cv2.resize(sample["mask"].astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
         draw = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)
         self.augment.set_random_seed(int(draw[0]))
-        moved = self.augment(image=image, masks=[depth, mask])
-        depth, mask = moved["masks"]
-        return sample | {"image": moved["image"], "depth": depth, "mask": mask.astype(bool)}
+        moved = self.augment(image=image, masks=[target, mask])
+        target, mask = moved["masks"]
+        return sample | {"image": moved["image"], key: target, "mask": mask.astype(bool)}
 
 
 def normalise(images):

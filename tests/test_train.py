@@ -18,7 +18,7 @@ from depthkit.config import TrainConfig
 from depthkit.data import NYUDepthV2
 from depthkit.evaluate import ConstantDepth, best_constant_depth, evaluate, summarise
 from depthkit.files import read_json
-from depthkit.models import build_model, load_model
+from depthkit.models import build_model, load_model, save_model
 from depthkit.train import free_port, learning_rate_factor, parameter_groups, selection_protocol
 
 
@@ -214,6 +214,19 @@ def test_the_relative_objective_trains_too(config):
     history = read_json(Path(config.output, "history.json"))
     assert history[1]["train_loss"] < history[0]["train_loss"]
     assert load_model(Path(config.output, "best")).config.depth_estimation_type == "relative"
+
+
+def test_a_frozen_encoder_stays_as_it_was_while_the_decoder_learns(config, tmp_path):
+    torch.manual_seed(0)
+    save_model(build_model("tiny", "relative"), tmp_path / "pretrained")
+    frozen = dataclasses.replace(
+        config, weights=str(tmp_path / "pretrained"), freeze_encoder=True, epochs=1, warmup_epochs=0
+    )
+    run(command(frozen))
+    before, after = load_file(tmp_path / "pretrained" / "model.safetensors"), weights(frozen, "best")
+    encoder = [name for name in before if name.startswith("backbone.")]
+    assert len(encoder) > 100 and all(torch.equal(before[name], after[name]) for name in encoder)
+    assert not torch.equal(before["head.conv1.weight"], after["head.conv1.weight"])
 
 
 def test_accumulated_gradients_make_the_steps_of_a_larger_batch(config):
