@@ -7,13 +7,14 @@ was made. `frames.json` there lists each frame with its size, intrinsics and dep
 import hashlib
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from depthkit.depth_files import DataError, read_depth, read_image
-from depthkit.files import read_json
+from depthkit.files import draft_folder, read_json, replace_folder
 from depthkit.geometry import Intrinsics, disparity_to_depth
 
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -82,6 +83,17 @@ def motorcycle():
     }
     depth = disparity_to_depth(disparity, 994.978, calibration["baseline"], calibration["doffs"])
     return left, right, depth.astype(np.float32), disparity, calibration
+
+
+def unpack_motorcycle(destination):
+    """Lay out the Motorcycle's left picture and depth as `<destination>/motorcycle/val/scene/00000.h5`; the root."""
+    left, _, depth, _, calibration = motorcycle()
+    root = Path(destination) / "motorcycle"
+    if not root.is_dir():
+        draft = draft_folder(root)
+        _write_h5(draft / "val" / "scene" / "00000.h5", left, depth, asdict(calibration["intrinsics"]))
+        replace_folder(draft, root)
+    return root
 
 
 def _frames(source):

@@ -13,6 +13,7 @@ from depthkit.config import TrainConfig
 REPOSITORY = Path(__file__).resolve().parent.parent
 HUB_WEIGHTS = "depth-anything/Depth-Anything-V2-Small-hf"
 TINY_WEIGHTS = REPOSITORY / "weights" / "tiny-relative"
+SAMPLE_CACHE = REPOSITORY / ".cache" / "sample"  # where the bundled sample is laid out as h5 files
 KAGGLE_INPUT, KAGGLE_WORKING = Path("/kaggle/input"), Path("/kaggle/working")
 PROFILES = ("sample", "kaggle")
 
@@ -119,7 +120,7 @@ def _data_root(profile, mount):
             raise ValueError(f"DEPTHKIT_DATA is {named}, which is no folder")
         return Path(named)
     if profile == "sample":
-        return sample.unpack_sample("rooms", REPOSITORY / ".cache" / "sample")
+        return sample.unpack_sample("rooms", SAMPLE_CACHE)
     if mount is None:
         raise ValueError(
             f"no NYU Depth V2 under {KAGGLE_INPUT} (looked for */nyudepthv2/train and val): attach the data set to the "

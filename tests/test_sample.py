@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depthkit.data import DataError, NYUDepthV2
-from depthkit.sample import motorcycle, teaching, unpack_sample
+from depthkit.sample import motorcycle, teaching, unpack_motorcycle, unpack_sample
 
 
 @pytest.fixture
@@ -132,3 +132,13 @@ def test_motorcycle_depth_is_that_of_its_calibration():
     v, u = 200, 300
     expected = 994.978 * 0.193001 / (disparity[v, u] + 31.086)
     assert depth[v, u] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_motorcycle_is_read_like_any_other_data_set(tmp_path):
+    root = unpack_motorcycle(tmp_path)
+    assert unpack_motorcycle(tmp_path) == root
+    dataset = NYUDepthV2(root, "val")
+    left, _, depth, _, _ = motorcycle()
+    assert len(dataset) == 1 and dataset.intrinsics(0) == (994.978, 994.978, 311.193, 254.877)
+    np.testing.assert_array_equal(dataset[0]["depth"].numpy(), depth)
+    np.testing.assert_array_equal(dataset[0]["image"].numpy().transpose(1, 2, 0), left)

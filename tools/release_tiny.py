@@ -1,0 +1,96 @@
+"""Turn a finished pre-training run into the bundled weights: fp16 safetensors, scores, training curve, model card.
+
+python tools/release_tiny.py --run RUN --mixed DIR [--out weights/tiny-relative]
+
+Scores are those of the rounded weights, as a reader loads them. `frames.json` beside them lists every training picture
+with its perceptual hash, so that a test can see that none of them is a test picture.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+from depthkit.config import TrainConfig
+from depthkit.data import NYUDepthV2
+from depthkit.depth_files import read_image
+from depthkit.duplicates import difference_hash
+from depthkit.evaluate import Protocol, evaluate, evaluation_report
+from depthkit.files import read_json, write_json
+from depthkit.models import build_model, load_model, save_model
+from depthkit.sample import unpack_motorcycle, unpack_sample
+from depthkit.settings import REPOSITORY, SAMPLE_CACHE
+
+CARD = Path(__file__).with_name("tiny_card.md")
+ROWS = ("abs_rel", "rmse", "log10", "d1")
+
+
+def test_sets():
+    """{name: (data set, protocol)}: what the card reports, all aligned in disparity per image."""
+    rooms, halls = unpack_sample("rooms", SAMPLE_CACHE), unpack_sample("halls", SAMPLE_CACHE)
+    near, far = Protocol(align="disparity"), Protocol(align="disparity", max_depth=30.0)
+    return {
+        "rooms": (NYUDepthV2(rooms, "val"), near),
+        "halls": (NYUDepthV2(halls, "val"), far),
+        "motorcycle": (NYUDepthV2(unpack_motorcycle(SAMPLE_CACHE), "val"), near),
+    }
+
+
+def score(model, out):
+    """Rows of the card's table: the model, and the same architecture with random weights, on each test set."""
+    torch.manual_seed(0)
+    untrained = build_model("tiny", "relative").eval()
+    lines = []
+    for name, (dataset, protocol) in test_sets().items():
+        for label, candidate in (("this model", model), ("random weights", untrained)):
+            report = evaluation_report(evaluate(candidate, dataset, protocol), protocol, model=label, data=name)
+            if candidate is model:
+                write_json(out / "eval" / f"{name}.json", report)
+            summary = report["summary"]
+            cells = [f"{summary[key]['mean']:.3f}" for key in ROWS]
+            cells[0] += f" ({summary['abs_rel']['low']:.3f} to {summary['abs_rel']['high']:.3f})"
+            lines.append(f"| {name} ({summary['images']}) | {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def training_frames(mixed):
+    """[{name, hash}] of every picture trained on."""
+    root = Path(mixed) / "train" / "rgb"
+    return [
+        {"name": path.relative_to(root).with_suffix("").as_posix(), "hash": f"{int(difference_hash(read_image(path))):016x}"}
+        for path in sorted(root.rglob("*.jpg"))
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--mixed", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "weights" / "tiny-relative")
+    args = parser.parse_args()
+    config, history = read_json(args.run / "config.json"), read_json(args.run / "history.json")
+    TrainConfig(**config)  # the card's commands would work with it
+    save_model(load_model(args.run / "best").half(), args.out)
+    frames = training_frames(args.mixed)
+    write_json(args.out / "frames.json", frames)
+    shutil.copy(args.run / "history.json", args.out / "history.json")
+    facts = {
+        "TABLE": score(load_model(args.out), args.out),
+        "FRAMES": len(frames),
+        "SCENES": len({frame["name"].split("/")[0] for frame in frames}),
+        "EPOCHS": config["epochs"],
+        "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
+        "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in history) / 3600:.1f}",
+        "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
+        "PARAMETERS": f"{sum(p.numel() for p in load_model(args.out).parameters()) / 1e6:.2f}",
+    }
+    text = CARD.read_text()
+    for key, value in facts.items():
+        text = text.replace("{{" + key + "}}", str(value))
+    (args.out / "README.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
