@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
+# The course runs without a download; HF_HUB_OFFLINE=0 lets notebook 01 fetch the published models (about 1 GB).
+export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test test-slow lint format lab notebooks sample clean
+.PHONY: help run test test-slow lint format lab notebooks sample kaggle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +56,10 @@ sample: $(READY)  ## maintainers: render the bundled sample again, about 40 minu
 	.venv-render/bin/python tools/check_renderer.py
 	for set in rooms halls teaching; do .venv-render/bin/python tools/render.py $$set --out build/raw || exit 1; done
 	$(BIN)/python tools/build_sample.py --raw build/raw
+
+kaggle: $(READY)  ## lay out build/kaggle to upload: make kaggle KAGGLE_USER=name NYU=owner/slug
+	@test -n "$(KAGGLE_USER)" -a -n "$(NYU)" || { echo "name your account and a copy of NYU Depth V2: make kaggle KAGGLE_USER=name NYU=owner/slug"; exit 1; }
+	@$(BIN)/python tools/kaggle_bundle.py --user "$(KAGGLE_USER)" --nyu "$(NYU)"
 
 clean:  ## remove build products (not .venv, not runs)
 	rm -rf build .cache .pytest_cache .ruff_cache *.egg-info

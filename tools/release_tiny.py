@@ -57,10 +57,9 @@ def score(model, out):
 def training_frames(mixed):
     """[{name, hash}] of every picture trained on."""
     root = Path(mixed) / "train" / "rgb"
-    return [
-        {"name": path.relative_to(root).with_suffix("").as_posix(), "hash": f"{int(difference_hash(read_image(path))):016x}"}
-        for path in sorted(root.rglob("*.jpg"))
-    ]
+    names = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.jpg"))
+    hashes = (int(difference_hash(read_image(root / f"{name}.jpg"))) for name in names)
+    return [{"name": name, "hash": f"{value:016x}"} for name, value in zip(names, hashes, strict=True)]
 
 
 def main():

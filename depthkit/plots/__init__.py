@@ -3,6 +3,19 @@
 Every function draws and returns a matplotlib figure; the notebook shows it. (`draw_*` draw into given axes.)
 """
 
+from depthkit.plots.cameras import (
+    against_truth,
+    labels_against_truth,
+    matching,
+    overview,
+    planar_and_ray,
+    probes,
+    slices,
+    stored,
+    strip,
+    timeline,
+    twins,
+)
 from depthkit.plots.charts import (
     LINES,
     alignment_fits,
@@ -13,6 +26,19 @@ from depthkit.plots.charts import (
     landscapes,
     schedules,
     score_matrix,
+    verdicts,
+)
+from depthkit.plots.datasets import (
+    close_ups,
+    depth_distribution,
+    flying_pixels,
+    geometry_steps,
+    hash_distances,
+    hole_position,
+    pictures,
+    sensor_traces,
+    splits,
+    throughput,
 )
 from depthkit.plots.maps import (
     DEPTH_CMAP,
@@ -25,24 +51,63 @@ from depthkit.plots.maps import (
     predictions,
     samples,
 )
+from depthkit.plots.networks import architecture, features
+from depthkit.plots.results import (
+    error_profiles,
+    median_depths,
+    point_clouds,
+    ranked,
+    scale_by_focal,
+    score_intervals,
+)
 
 __all__ = [
     "DEPTH_CMAP",
     "DISPARITY_CMAP",
     "ERROR_CMAP",
     "LINES",
+    "against_truth",
     "alignment_fits",
+    "architecture",
+    "close_ups",
     "curves",
+    "depth_distribution",
     "depth_limits",
     "draw_depth",
     "draw_image",
+    "error_profiles",
+    "features",
     "flow",
+    "flying_pixels",
+    "geometry_steps",
     "grid",
+    "hash_distances",
     "histograms",
     "history",
+    "hole_position",
+    "labels_against_truth",
     "landscapes",
+    "matching",
+    "median_depths",
+    "overview",
+    "pictures",
+    "planar_and_ray",
+    "point_clouds",
     "predictions",
+    "probes",
+    "ranked",
     "samples",
+    "scale_by_focal",
     "schedules",
+    "score_intervals",
     "score_matrix",
+    "sensor_traces",
+    "slices",
+    "splits",
+    "stored",
+    "strip",
+    "throughput",
+    "timeline",
+    "twins",
+    "verdicts",
 ]

@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from depthkit.plots.maps import ERROR_CMAP
+from depthkit.plots.maps import ERROR_CMAP, draw_depth
 
 # Colours that stay apart for colour-blind eyes (Okabe & Ito 2008), and dashes for lines that lie on one another.
 LINES = [
@@ -50,60 +50,71 @@ def schedules(factors, total, labels):
 
 
 def curves(panels, x, xlabel, ylabel, xscale="linear", yscale="linear"):
-    """Lines over a common `x`, {panel title: {name: values}}; the same name looks the same in all panels."""
+    """Lines over a common `x`, {panel title: {name: values}}; the same name looks the same in all panels.
+
+    On a logarithmic x the ticks are powers of two, as plain numbers.
+    """
     fig, axes = plt.subplots(
         1, len(panels), figsize=(5.6 * len(panels), 3.2), layout="constrained", sharey=True, squeeze=False
     )
     for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for style, (name, values) in zip(LINES, lines.items(), strict=False):
             ax.plot(x, values, label=name, lw=1.8, **style)
-        ax.set(title=title, xlabel=xlabel, xscale=xscale, yscale=yscale)
+        ax.set(title=title, xlabel=xlabel, yscale=yscale)
+        if xscale == "log":
+            _powers_of_two(ax)
         ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(ylabel)
     axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return fig
 
 
-def histograms(series, labels):
+def histograms(series, labels, xlabels=None):
     """Distributions of the same maps before and after a normalisation, {title: list of (N,) arrays}, outlines only."""
+    xlabels = xlabels or ["value"] * len(series)
     fig, axes = plt.subplots(1, len(series), figsize=(5.2 * len(series), 2.9), layout="constrained", squeeze=False)
-    for ax, (title, arrays) in zip(axes[0], series.items(), strict=True):
+    for ax, (title, arrays), xlabel in zip(axes[0], series.items(), xlabels, strict=True):
         bins = np.linspace(*np.percentile(np.concatenate(arrays), [0.2, 99.8]), 80)
         for values, label, style in zip(arrays, labels, LINES, strict=False):
-            ax.hist(
-                values, bins, density=True, histtype="step", lw=1.8, label=label, ls=style["ls"], color=style["color"]
-            )
-        ax.set(title=title, xlabel="value", ylabel="share of pixels per unit")
+            ax.hist(values, bins, density=True, histtype="step", lw=1.8, label=label, **style)
+        ax.set(title=title, xlabel=xlabel, ylabel="density (area under a line = 1)")
         ax.grid(alpha=0.3)
-    axes[0, -1].legend(fontsize=8)
+    axes[0, 0].legend(fontsize=8)
     return fig
 
 
 def landscapes(values, scales, shifts, titles, labels, xlabel, ylabel):
     """Losses over scale (across, logarithmic) and shift (up), arrays (scales, shifts); NaN grey, + at scale 1, shift 0.
 
-    Colour goes with the root of the loss, so that valleys show; contours at 1, 5, 20 and 50 % of the bar's end.
+    Colour goes with the root of the loss, so that valleys show; contours at 5, 20 and 50 % of the bar's end.
     """
-    fig, axes = plt.subplots(1, len(values), figsize=(4.1 * len(values), 3.3), layout="constrained", sharey=True)
+    fig, axes = plt.subplots(1, len(values), figsize=(3.9 * len(values), 3.1), layout="constrained", sharey=True)
     for ax, value, title, label in zip(axes, values, titles, labels, strict=True):
         value = np.ma.masked_invalid(np.asarray(value, dtype=float).T)
         top = max(np.percentile(value.compressed(), 95), 0.05)
         norm = mpl.colors.PowerNorm(0.5, 0, top)
-        shown = ax.pcolormesh(scales, shifts, value, cmap=ERROR_CMAP, norm=norm, shading="nearest", rasterized=True)
+        shown = ax.pcolormesh(
+            scales, shifts, value, cmap=ERROR_CMAP.resampled(64), norm=norm, shading="nearest", rasterized=True
+        )
         if value.max() > 0.01 * top:
-            ax.contour(scales, shifts, value, np.array([0.01, 0.05, 0.2, 0.5]) * top, colors="w", linewidths=0.7)
+            ax.contour(scales, shifts, value, np.array([0.05, 0.2, 0.5]) * top, colors="w", linewidths=0.7)
         else:
             ax.text(0.5, 0.85, "0 everywhere", color="w", ha="center", transform=ax.transAxes)
         ax.plot(1, 0, "+", color="#ff7f50", ms=13, mew=2.5)
-        ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+        _powers_of_two(ax)
         ax.set(title=title, xlabel=xlabel, facecolor="0.6")
         fig.colorbar(shown, ax=ax, extend="max", label=label)
     axes[0].set_ylabel(ylabel)
     return fig
 
 
-def alignment_fits(pred, depth, disparity_fit, depth_fit, points=4000):
+def _powers_of_two(ax):
+    """A logarithmic x axis that reads 0.25, 0.5, 1, 2."""
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+
+
+def alignment_fits(pred, depth, disparity_fit, depth_fit, points=900):
     """One affine disparity against 1 / depth and against depth, (N,) arrays of valid pixels, with both linear fits.
 
     Each fit is (scale, shift). The curve on the right is the left line, inverted.
@@ -114,13 +125,13 @@ def alignment_fits(pred, depth, disparity_fit, depth_fit, points=4000):
     fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.5), layout="constrained")
     left.scatter(pred[chosen], 1 / depth[chosen], s=3, color="0.55", rasterized=True)
     left.plot(line, right_line, **LINES[0], lw=2, label="fit in disparity")
-    left.set(title="right: disparity against 1 / depth", ylabel="1 / true depth (1/m)")
+    left.set(title="as it should be: fitted to 1 / depth", ylabel="1 / true depth (1/m)")
     right.scatter(pred[chosen], depth[chosen], s=3, color="0.55", rasterized=True)
     right.plot(
         line[right_line > 0.1], 1 / right_line[right_line > 0.1], **LINES[0], lw=2, label="fit in disparity, inverted"
     )
     right.plot(line, wrong_line, **LINES[1], lw=2, label="fit in depth")
-    right.set(title="wrong: disparity against depth", ylabel="true depth (m)")
+    right.set(title="the mistake: fitted to depth", ylabel="true depth (m)")
     for ax in (left, right):
         ax.set_xlabel("prediction (affine disparity, no unit)")
         ax.grid(alpha=0.3)
@@ -129,18 +140,19 @@ def alignment_fits(pred, depth, disparity_fit, depth_fit, points=4000):
 
 
 def score_matrix(scores, better):
-    """A table of numbers, {row: {metric: value}}, each column coloured from its best row (dark) to its worst (bright).
+    """A table of numbers, {row: {metric: value}}, coloured column by column as a share of its worst: dark is good.
 
-    `better` names for each metric "low" or "high".
+    `better` names for each metric "low" or "high" (then the share missing to 1 counts). A column whose rows all agree
+    stays grey.
     """
     rows, columns = list(scores), list(better)
     table = np.array([[scores[row][column] for column in columns] for row in rows], dtype=float)
     cost = np.where([better[column] == "low" for column in columns], table, 1 - table)
-    colour = cost / np.maximum(cost.max(0), 1e-9)
+    colour = _share_of_worst(cost, axis=0)
     fig, ax = plt.subplots(figsize=(1.15 * len(columns) + 2.6, 0.42 * len(rows) + 1.1), layout="constrained")
     shown = ax.imshow(colour, cmap=ERROR_CMAP, vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
-        ax.text(j, i, f"{value:.3f}", ha="center", va="center", color="k" if colour[i, j] > 0.6 else "w", fontsize=9)
+        ax.text(j, i, f"{value:.3f}", ha="center", va="center", color=_ink(colour[i, j]), fontsize=9)
     arrows = {"low": "↓", "high": "↑"}
     ax.set_xticks(range(len(columns)), [f"{column} {arrows[better[column]]}" for column in columns])
     ax.set_yticks(range(len(rows)), rows)
@@ -149,19 +161,61 @@ def score_matrix(scores, better):
     return fig
 
 
+def verdicts(image, maps, scores, limits):
+    """A picture and several depth maps of it, {name: (H, W) metres}, above what each loss says of each map.
+
+    `scores` is {loss: one value a map}; a row is coloured as a share of its worst value, dark is cheap. `limits` are
+    the nearest and farthest depth of the colours.
+    """
+    image = np.asarray(image)
+    image = image.transpose(1, 2, 0) if image.shape[0] == 3 else image
+    height, line = image.shape[0] / image.shape[1], 0.2
+    columns, bottom = len(maps) + 1, -line * len(scores) - 0.04
+    fig, ax = plt.subplots(figsize=(1.6 * columns + 0.8, 1.6 * (height - bottom + 0.2)), layout="constrained")
+    ax.text(0.5, height + 0.04, "the picture", ha="center", va="bottom", fontsize=9)
+    ax.imshow(image, extent=(0.02, 0.98, 0, height))
+    for j, (name, values) in enumerate(maps.items(), 1):
+        ax.text(j + 0.5, height + 0.04, name, ha="center", va="bottom", fontsize=9)
+        shown = draw_depth(ax, values, *limits)
+        shown.set_extent((j + 0.02, j + 0.98, 0, height))
+    for i, (loss, values) in enumerate(scores.items()):
+        y = -0.04 - (i + 0.5) * line
+        ax.text(0.94, y, loss, ha="right", va="center", fontsize=9)
+        for j, (value, share) in enumerate(zip(values, _share_of_worst(np.array(values), axis=0), strict=True), 1):
+            ax.add_patch(mpl.patches.Rectangle((j + 0.02, y - 0.45 * line), 0.96, 0.9 * line, color=ERROR_CMAP(share)))
+            ax.text(j + 0.5, y, f"{value:.3f}", ha="center", va="center", color=_ink(share), fontsize=9)
+    ax.set(xlim=(0, columns), ylim=(bottom, height + 0.15))
+    ax.set_axis_off()
+    fig.colorbar(shown, ax=ax, label="depth (m)", shrink=0.45, anchor=(0, 0.9), aspect=10, pad=0.01, extend="both")
+    return fig
+
+
+def _share_of_worst(cost, axis):
+    """Each cost over the largest along `axis`, from 0 to 1; masked where all are the same to a thousandth."""
+    worst, best = cost.max(axis, keepdims=True), cost.min(axis, keepdims=True)
+    share = cost / np.maximum(worst, 1e-9)
+    return np.ma.masked_where(np.broadcast_to(worst - best <= 1e-3 * worst, cost.shape), share)
+
+
+def _ink(share):
+    """A text colour that can be read on that share's colour; masked cells are grey."""
+    return "k" if np.ma.is_masked(share) or share > 0.6 else "w"
+
+
 def flow(rows, heads, colours):
     """A table drawn as chains of boxes, left to right: rows of texts under `heads`; `colours` is {text: colour}."""
-    fig, ax = plt.subplots(figsize=(2.35 * len(heads), 0.78 * len(rows) + 0.5), layout="constrained")
+    fig, ax = plt.subplots(figsize=(2.5 * len(heads), 0.7 * len(rows) + 0.5), layout="constrained")
     for j, head in enumerate(heads):
-        ax.text(j, -0.62, head, ha="center", va="center", fontsize=10, weight="bold")
+        ax.text(j, -0.66, head, ha="center", va="center", fontsize=10, weight="bold")
     for i, row in enumerate(rows):
         for j, text in enumerate(row):
-            ax.text(
-                j, i, text, ha="center", va="center", fontsize=9,
-                bbox={"boxstyle": "round,pad=0.45", "fc": colours.get(text, "0.95"), "ec": "0.4"},
-            )  # fmt: skip
+            box = mpl.patches.FancyBboxPatch(
+                (j - 0.37, i - 0.3), 0.74, 0.6, "round,pad=0.02", fc=colours.get(text, "0.95"), ec="0.4"
+            )
+            ax.add_patch(box)
+            ax.text(j, i, text, ha="center", va="center", fontsize=9)
             if j:
                 ax.annotate("", (j - 0.39, i), (j - 0.61, i), arrowprops={"arrowstyle": "->", "color": "0.4"})
-    ax.set(xlim=(-0.55, len(heads) - 0.45), ylim=(len(rows) - 0.5, -0.85))
+    ax.set(xlim=(-0.45, len(heads) - 0.55), ylim=(len(rows) - 0.6, -0.9))
     ax.set_axis_off()
     return fig

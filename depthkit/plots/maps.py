@@ -22,7 +22,7 @@ def draw_depth(ax, depth, near=None, far=None, title=None):
 
 
 def draw_image(ax, image, title=None):
-    """One picture: (H, W, 3) or (3, H, W), uint8."""
+    """One picture: (H, W, 3) or (3, H, W), uint8, or floats from 0 to 1."""
     image = np.asarray(image)
     if image.shape[0] == 3:
         image = image.transpose(1, 2, 0)
@@ -73,14 +73,16 @@ def predictions(items, depths, names=("prediction",)):
     return fig
 
 
-def grid(rows, titles, kind="depth", label=None, limits=None, own_bars=False, side=2.6):
+def grid(rows, titles, kind="depth", label=None, limits=None, own_bars=False, side=2.6, levels=256):
     """Maps in rows, a title for each: "depth" in metres, "disparity" (high is near), or "error"; NaN and holes grey.
 
     Args:
         rows, titles: lists of lists, alike in length; None leaves a place empty.
         limits: (low, high) for all; None takes them from all the maps together.
         own_bars: instead, limits from 0 to its own 99th percentile and a colour bar for each map, of errors.
+        levels: number of colours; 64 of them are hard to tell from 256 in a busy map, at two thirds of the file.
     """
+    cmap = MAP_CMAPS[kind].resampled(levels)
     columns = max(len(row) for row in rows)
     some = next(np.asarray(m) for row in rows for m in row if m is not None)
     height = side * some.shape[-2] / some.shape[-1] + 0.35
@@ -94,7 +96,7 @@ def grid(rows, titles, kind="depth", label=None, limits=None, own_bars=False, si
             ax.set_axis_off()
             continue
         low, high = (0, max(np.percentile(m.compressed(), 99), 1e-9)) if own_bars else limits
-        drawn = ax.imshow(m, cmap=MAP_CMAPS[kind], vmin=low, vmax=high, interpolation="nearest")
+        drawn = ax.imshow(m, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
         _finish(ax, drawn, title)
         if own_bars:
             fig.colorbar(drawn, ax=ax, shrink=0.8, extend="max")
