@@ -20,7 +20,8 @@ $(READY): requirements.txt pyproject.toml
 	@echo "==> Setting up $(VENV) with $(PYTHON) (once; PyTorch is large, so this takes some minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --no-deps -e .
+	@# The authors' own code, which tests compare with; its dependencies (gradio, a second OpenCV) are not needed.
+	@$(BIN)/python -m pip install --quiet --no-deps -e . jkp-depth-anything-v2==0.1.1
 	@touch $@
 	@echo "==> $(VENV) is ready."
 

@@ -1,7 +1,8 @@
 """The bundled sample: rendered rooms and halls, laid out as the h5 tree that the course reads everywhere.
 
-It lies compressed in `data/sample` of the repository (JPEG, and 16-bit PNG depth); `data/sample/README.md` tells how it
-was made. `frames.json` there lists each frame with its size, intrinsics and depth scale.
+It lies compressed (JPEG, and 16-bit PNG depth) in `data/sample` of the repository, and inside the wheel that
+`tools/kaggle_bundle.py` builds. `data/sample/README.md` tells how it was made; `frames.json` there lists each frame
+with its size, intrinsics and depth scale.
 """
 
 import hashlib
@@ -17,7 +18,10 @@ from depthkit.depth_files import DataError, read_depth, read_image
 from depthkit.files import draft_folder, read_json, replace_folder
 from depthkit.geometry import Intrinsics, disparity_to_depth
 
-BUNDLED = Path(__file__).resolve().parent.parent / "data" / "sample"
+REPOSITORY = Path(__file__).resolve().parent.parent
+IN_WHEEL = Path(__file__).resolve().parent / "bundled"
+ASSETS = IN_WHEEL if IN_WHEEL.is_dir() else REPOSITORY  # what holds data/ and weights/
+BUNDLED = ASSETS / "data" / "sample"
 SETS = ("rooms", "halls")
 
 

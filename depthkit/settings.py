@@ -5,16 +5,20 @@ Two profiles: `kaggle` where the NYU mount is found, else `sample`, the bundled 
 
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from depthkit import sample
 from depthkit.config import TrainConfig
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = sample.REPOSITORY
+IN_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # else installed from a wheel, which nothing is written beside
 HUB_WEIGHTS = "depth-anything/Depth-Anything-V2-Small-hf"
-TINY_WEIGHTS = REPOSITORY / "weights" / "tiny-relative"
-SAMPLE_CACHE = REPOSITORY / ".cache" / "sample"  # where the bundled sample is laid out as h5 files
+TINY_WEIGHTS = sample.ASSETS / "weights" / "tiny-relative"
+# Where the bundled sample is laid out as h5 files.
+SAMPLE_CACHE = (REPOSITORY / ".cache" if IN_CHECKOUT else Path.home() / ".cache" / "depthkit") / "sample"
 KAGGLE_INPUT, KAGGLE_WORKING = Path("/kaggle/input"), Path("/kaggle/working")
+MOUNTS = ("*", "datasets/*/*", "notebooks/*/*")  # what is attached lies in one of these, by the age of the machine
 PROFILES = ("sample", "kaggle")
 
 
@@ -51,9 +55,7 @@ class Settings:
         return cls(
             profile=profile,
             data=_data_root(profile, mount),
-            runs=Path(
-                os.environ.get("DEPTHKIT_RUNS") or (KAGGLE_WORKING if profile == "kaggle" else REPOSITORY) / "runs"
-            ),
+            runs=_runs_root(profile),
             weights=weights,
             encoder="tiny" if tiny else "vits",
             num_processes=2 if profile == "sample" else max(1, gpu_count()),
@@ -81,14 +83,19 @@ class Settings:
         return folder
 
     def latest_run(self, name) -> Path:
-        """The newest finished or interrupted run of that name.
+        """The newest finished or interrupted run of that name: of `runs`, else, on Kaggle, of an attached notebook's
+        output, which is read-only.
 
         Raises: FileNotFoundError that says which notebook makes one.
         """
-        found = sorted(self.runs.glob(f"{name}-*/history.json"))
-        if not found:
-            raise FileNotFoundError(f"no run {name}-* in {self.runs}: run notebook 04 first, or set DEPTHKIT_RUNS")
-        return found[-1].parent
+        attached = (KAGGLE_INPUT.glob(f"{mount}/runs/{name}-*/history.json") for mount in MOUNTS)
+        for histories in (self.runs.glob(f"{name}-*/history.json"), chain.from_iterable(attached)):
+            if found := [path.parent for path in histories]:
+                return max(found, key=lambda run: run.name)
+        raise FileNotFoundError(
+            f"no run {name}-* in {self.runs}: run notebook 04 first, set DEPTHKIT_RUNS, or on Kaggle attach the output "
+            "of notebook 04"
+        )
 
 
 def launch_on_cpu():
@@ -107,11 +114,19 @@ def gpu_count() -> int:
 
 def _nyu_mount():
     """The folder of NYU Depth V2 among Kaggle's inputs, in the older and the newer mount layout; None elsewhere."""
-    for pattern in ("*/nyudepthv2", "datasets/*/*/nyudepthv2"):
-        for found in sorted(KAGGLE_INPUT.glob(pattern)):
+    for mount in MOUNTS:
+        for found in sorted(KAGGLE_INPUT.glob(f"{mount}/nyudepthv2")):
             if (found / "train").is_dir() and (found / "val").is_dir():
                 return found
     return None
+
+
+def _runs_root(profile):
+    if named := os.environ.get("DEPTHKIT_RUNS"):
+        return Path(named)
+    if profile == "kaggle" or KAGGLE_WORKING.is_dir():
+        return KAGGLE_WORKING / "runs"
+    return (REPOSITORY if IN_CHECKOUT else Path.cwd()) / "runs"
 
 
 def _data_root(profile, mount):

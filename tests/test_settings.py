@@ -1,6 +1,8 @@
+import importlib.util
+
 import pytest
 
-from depthkit import settings
+from depthkit import sample, settings
 from depthkit.settings import Settings
 
 
@@ -37,6 +39,45 @@ def test_overrides_and_run_folders(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "history.json").write_text("[]")
     assert here.latest_run("finetune").name == "finetune-002"
+
+
+@pytest.mark.parametrize("mount", ["depthkit-04", "notebooks/someone/depthkit-04"])
+def test_a_run_is_found_in_an_attached_output_unless_there_is_one_of_ours(mount, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEPTHKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("DEPTHKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(settings, "KAGGLE_INPUT", tmp_path / "input")
+    attached = [tmp_path / "input" / mount / "runs" / f"finetune-{number:03d}" for number in (1, 2)]
+    for run in attached:
+        run.mkdir(parents=True)
+        (run / "history.json").write_text("[]")
+    here = Settings.detect()
+    assert here.latest_run("finetune") == attached[1]
+    ours = here.new_run("finetune")
+    ours.mkdir(parents=True)
+    (ours / "history.json").write_text("[]")
+    assert here.latest_run("finetune") == ours
+    with pytest.raises(FileNotFoundError, match="attach the output of notebook 04"):
+        here.latest_run("pretrain")
+
+
+def test_nothing_is_written_beside_an_installed_wheel(tmp_path, monkeypatch, no_overrides):
+    site, working = tmp_path / "site-packages", tmp_path / "working"
+    monkeypatch.setattr(sample, "REPOSITORY", site)
+    monkeypatch.setattr(sample, "ASSETS", site / "depthkit" / "bundled")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    spec = importlib.util.spec_from_file_location("settings_in_wheel", settings.__file__)
+    installed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(installed)
+    assert tmp_path / "home" in installed.SAMPLE_CACHE.parents
+    assert site / "depthkit" / "bundled" / "weights" / "tiny-relative" == installed.TINY_WEIGHTS
+    monkeypatch.setattr(installed, "KAGGLE_WORKING", working)
+    monkeypatch.setattr(installed, "KAGGLE_INPUT", tmp_path / "input")
+    monkeypatch.setenv("DEPTHKIT_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert installed.Settings.detect().runs == tmp_path / "runs"
+    working.mkdir()  # on Kaggle without NYU: still where a notebook's output is kept
+    here = installed.Settings.detect()
+    assert (here.profile, here.runs) == ("sample", working / "runs")
 
 
 @pytest.mark.parametrize(

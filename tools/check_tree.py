@@ -1,4 +1,6 @@
-"""What ruff can't see: large files, notebooks with errors or not executed in order, broken links between documents."""
+"""What ruff can't see: large files, notebooks with errors or not executed in order, notebooks that begin differently,
+broken links between documents.
+"""
 
 import json
 import re
@@ -7,14 +9,17 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FIRST_CELL = REPOSITORY / "tools" / "kaggle_first_cell.py"
 MAX_BYTES = {".ipynb": 3_000_000, "": 5_000_000}
 
 
 def main():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     files = [REPOSITORY / name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).exists()]
+    notebooks = [path for path in files if path.suffix == ".ipynb"]
     problems = [line for path in files for line in check_size(path)]
-    problems += [line for path in files if path.suffix == ".ipynb" for line in check_notebook(path)]
+    problems += [line for path in notebooks for line in check_notebook(path)]
+    problems += check_first_cells(notebooks)
     problems += [line for path in files if path.suffix == ".md" for line in check_links(path)]
     for line in problems:
         print(line)
@@ -42,6 +47,19 @@ def check_notebook(path):
             yield f"{name}: cell {number} shows a warning"
         if found := re.search(r"/(?:root|home|Users|tmp)/\w[^\s\"\\]*", outputs):
             yield f"{name}: cell {number} names a path of one machine, {found[0]}"
+
+
+def check_first_cells(paths):
+    """Once one notebook has the cell that installs the package on Kaggle, all begin with it, to the letter."""
+    wanted = FIRST_CELL.read_text().strip()
+    sources = {}
+    for path in paths:
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        sources[path] = ["".join(cell["source"]).strip() for cell in cells]
+    if any("depthkit-*.whl" in source for found in sources.values() for source in found):
+        for path, found in sources.items():
+            if found[:1] != [wanted]:
+                yield f"{path.name}: its first code cell is not that of tools/{FIRST_CELL.name}"
 
 
 def check_links(path):

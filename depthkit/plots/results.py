@@ -30,10 +30,12 @@ def score_intervals(panels, colours=None, baseline=None):
             mean, low, high = _parts(scores[row])
             ax.plot([low, high], [y, y], color=colour, lw=2.5, alpha=0.5, solid_capstyle="butt")
             ax.plot(mean, y, "o", color=colour, ms=6)
-            ax.annotate(f"{mean:.3f}", (mean, y), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+            text = ax.annotate(f"{mean:.3f}", (mean, y), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+            text.set_bbox({"fc": "w", "ec": "none", "alpha": 0.8, "pad": 0.3})
         if baseline in scores:
             ax.axvline(_parts(scores[baseline])[0], color="0.4", ls="--", lw=1)
         ax.set_xlabel(label)
+        ax.margins(x=0.09)
         ax.grid(axis="x", alpha=0.3)
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.7)
@@ -101,7 +103,8 @@ def error_profiles(panels):
             ax.fill_between(x, low, high, color=style["color"], alpha=0.2, lw=0)
             ax.plot(x, mean, "o", ms=4, **{**style, "ls": "-"}, label=name)
         ax.axhline(0, color="0.4", lw=1)
-        ax.set_xticks(x, [f"{low:g} to {high:g}" for low, high in pairwise(edges)], fontsize=8)
+        names = [f"{low:g} to {high:g}" if np.isfinite(high) else f"over {low:g}" for low, high in pairwise(edges)]
+        ax.set_xticks(x, names, fontsize=8)
         ax.set_xlabel(label)
         ax.grid(axis="y", alpha=0.3)
     axes[0, 0].set_ylabel("share of the true depth, or of pixels")
@@ -121,14 +124,14 @@ def ranked(scores, ylabel="AbsRel"):
     return fig
 
 
-def point_clouds(clouds, marked=None, yaw=22.0, pitch=10.0, slab=0.6):
+def point_clouds(clouds, marked=None, yaw=22.0, pitch=12.0, slab=0.6):
     """Point clouds side by side: from a standpoint to the side (above), and a slice from above (below).
 
     Args:
         clouds: {name: (points (N, 3), metres, x right, y down, z forward; colours uint8 (N, 3))}. The first one, the
             truth, decides standpoint and limits for all.
         marked: {name: bool (N,)}: points painted orange in the slice.
-        yaw, pitch: degrees by which the standpoint is turned about the middle of the first cloud.
+        yaw, pitch: degrees by which the standpoint is turned about the middle of the first cloud, to the right and up.
         slab: the slice has the points within so many metres of the camera's height.
     """
     truth = next(iter(clouds.values()))[0]
@@ -166,7 +169,7 @@ def point_clouds(clouds, marked=None, yaw=22.0, pitch=10.0, slab=0.6):
 
 def _seen_from(points, pivot, yaw, pitch):
     """Picture coordinates (x right, y down, no unit) and distance (N, 3) for a camera turned about `pivot`."""
-    a, b = np.radians([yaw, -pitch])
+    a, b = np.radians([yaw, pitch])
     turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     tilt = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
     turned = (points - pivot) @ (tilt @ turn).T + (0, 0, 1.15 * pivot[2])
