@@ -143,7 +143,7 @@ def point_clouds(clouds, marked=None, yaw=22.0, pitch=12.0, slab=0.6):
     fig, axes = plt.subplots(
         2,
         len(clouds),
-        figsize=(4.7 * len(clouds), 4.3 * min(sum(ratios), 2.4) + 0.8),
+        figsize=(4.2 * len(clouds), 3.8 * min(sum(ratios), 2.3) + 0.8),
         height_ratios=ratios,
         layout="constrained",
         squeeze=False,
