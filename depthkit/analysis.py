@@ -8,10 +8,7 @@ from torch import nn
 
 
 class InverseDepth(nn.Module):
-    """A metric model read as a relative one: it gives 1 / depth, so that `Protocol(align="disparity")` can score it.
-
-    It takes `pixel_values` (B, 3, H, W) and has a `config`, as a relative model has.
-    """
+    """A metric model read as a relative one: it gives 1 / depth, so that `Protocol(align="disparity")` can score it."""
 
     def __init__(self, model):
         super().__init__()

@@ -4,7 +4,6 @@ A model's kind of output travels with its weights, in `config.json`: `depth_esti
 `max_depth` in metres, and `input_size`, the shorter side in pixels the model was trained at.
 """
 
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +13,10 @@ from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 from transformers.utils import logging as transformers_logging
 
-from depthkit import author_weights
 from depthkit.files import draft_folder, replace_folder
 from depthkit.transforms import IMAGENET_MEAN, IMAGENET_STD, PATCH
 
-# The shapes of the paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is
-# ours.
+# The paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is ours.
 ENCODERS = {
     "tiny": dict(hidden=128, layers=8, heads=4, stages=(2, 4, 6, 8), neck=(32, 64, 96, 128), fusion=48),
     "vits": dict(hidden=384, layers=12, heads=6, stages=(3, 6, 9, 12), neck=(48, 96, 192, 384), fusion=64),
@@ -76,7 +73,7 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
         max_depth: metres, the largest depth a metric model can say.
         weights: a Hub id, a local folder in the Hub's format, an authors' `.pth` file, or None for random weights.
         init: "encoder" takes the encoder from `weights` and a fresh decoder, the paper's recipe (Yang 2024,
-            arXiv 2406.09414); "all" takes everything, and then the objective must agree.
+            arXiv 2406.09414); "all" takes everything, and then objective and `max_depth` must agree.
         input_size: shorter side in pixels at which the model will be trained; the encoder's own grid if None.
 
     Returns: `DepthAnythingForDepthEstimation` on the CPU, in float32; parameters that no output depends on are frozen.
@@ -138,7 +135,7 @@ def load_model(path):
     """
     config = _read_config(path)
     config.input_size = input_size(config)
-    return freeze_unused(_from_pretrained(path, config)).eval()
+    return freeze_unused(load_strictly(path, config)).eval()
 
 
 def save_model(model, folder):
@@ -174,63 +171,68 @@ def input_size(config) -> int:
     return getattr(config, "input_size", None) or config.backbone_config.image_size
 
 
+def encoder_of_width(width):
+    """The name of the encoder whose tokens are `width` numbers long, or None."""
+    return next((name for name, shape in ENCODERS.items() if shape["hidden"] == width), None)
+
+
+def kind_of(config):
+    """What a model predicts; relative and metric heads share their parameter names, so only the config can tell."""
+    relative = config.depth_estimation_type == "relative"
+    return "relative depth" if relative else f"metric depth up to {config.max_depth} m"
+
+
 def _load_weights(weights, config, whole):
     """The model of `config` with all of `weights` loaded; whether the decoder is kept is the caller's choice."""
     if str(weights).endswith((".pth", ".pt")):
-        if whole:
-            raise ValueError(
-                f"{weights} does not say whether its head is relative or metric: use init='encoder', or a folder with "
-                "a config.json"
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            author_weights.write_hub_folder(author_weights.read(weights), config, folder)
-            return _from_pretrained(folder, config, named=weights)
-    theirs = _read_config(weights)
-    if whole and _kind(config) != _kind(theirs):
-        raise ValueError(
-            f"{weights} predicts {_kind(theirs)}, but a model of {_kind(config)} was asked for: use "
-            "init='encoder' to take its encoder alone"
-        )
-    ours, found = config.backbone_config.hidden_size, theirs.backbone_config.hidden_size
-    if ours != found:
-        raise ValueError(
-            f"{weights} holds an encoder of width {found}, this one is {ours} wide: name the encoder to fit"
-        )
-    return _from_pretrained(weights, config)
+        from depthkit import author_weights  # here, because it builds on this module
 
-
-def _kind(config):
-    """What a model predicts; relative and metric heads share their parameter names, so only the config can tell."""
-    if config.depth_estimation_type == "relative":
-        return "relative depth"
-    return f"metric depth up to {config.max_depth} m"
+        state = author_weights.read(weights)
+        theirs = author_weights.config_of(weights, state, None if whole else ("relative", 1))
+    else:
+        theirs, state = _read_config(weights), None
+    ours, found = config.backbone_config, theirs.backbone_config
+    if ours.hidden_size != found.hidden_size:
+        names = [f"{encoder_of_width(each.hidden_size)} (width {each.hidden_size})" for each in (found, ours)]
+        raise ValueError(f"{weights} holds encoder {names[0]}, not {names[1]}: name the encoder to fit")
+    alone = "use init='encoder' to take its encoder alone"
+    if whole and kind_of(config) != kind_of(theirs):
+        raise ValueError(
+            f"{weights} predicts {kind_of(theirs)}, but a model of {kind_of(config)} was asked for: ask for what it "
+            f"is, or {alone}"
+        )
+    if whole and ours.out_features != found.out_features:  # Depth Anything V1 differs from V2 in nothing else
+        raise ValueError(f"{weights} reads {found.out_features}, Depth Anything V2 {ours.out_features}: {alone}")
+    return load_strictly(weights, config, state, whole)
 
 
 def _read_config(path):
-    folder = Path(path)
-    if folder.exists() and not (folder / "config.json").is_file():
-        raise ValueError(f"{path} holds no config.json: it is not a model folder that transformers can load")
+    if Path(path).exists() and not Path(path, "config.json").is_file():
+        raise ValueError(f"{path} holds no config.json: give a model folder, or convert a .pth with author_weights")
     config = DepthAnythingConfig.from_pretrained(path)
     if config.model_type != "depth_anything":
         raise ValueError(f"{path} holds a {config.model_type} model, not a Depth Anything")
     return config
 
 
-def _from_pretrained(path, config, named=None):
-    """`from_pretrained` that accepts no missing, unexpected or misshapen key."""
+def load_strictly(path, config, state=None, whole=True):
+    """The model of `config` with the weights at `path`, or with `state` read from there; no key is lost or left over.
+
+    Unless it has to be `whole`, a `state` may be an encoder alone; its decoder is random then.
+    """
+    options = dict(config=config, state_dict=state, dtype=torch.float32, use_safetensors=True)  # no pickles
+    options |= dict(output_loading_info=True, ignore_mismatched_sizes=True)
     try:
         with _quiet_transformers():
-            model, report = DepthAnythingForDepthEstimation.from_pretrained(
-                path, config=config, output_loading_info=True, ignore_mismatched_sizes=True, dtype=torch.float32
-            )
+            model, report = DepthAnythingForDepthEstimation.from_pretrained(None if state else path, **options)
     except SafetensorError as error:
-        raise ValueError(
-            f"{named or path}: the weights can't be read ({error}); copy or download them again"
-        ) from error
-    problems = {kind: report.get(f"{kind}_keys") for kind in ("missing", "unexpected", "mismatched")}
+        raise ValueError(f"{path}: the weights can't be read ({error}); copy or download them again") from error
+    problems = {kind: set(report.get(f"{kind}_keys") or ()) for kind in ("missing", "unexpected", "mismatched")}
+    if state and not whole and all(name.startswith("backbone.") for name in state):
+        problems["missing"] = {name for name in problems["missing"] if name.startswith("backbone.")}
     text = "; ".join(f"{len(keys)} {kind}, first {min(map(str, keys))}" for kind, keys in problems.items() if keys)
     if text:
-        raise ValueError(f"{named or path} does not fit this model ({text}): is it another encoder, or another model?")
+        raise ValueError(f"{path} does not fit this model ({text}): is it another encoder, or another model?")
     return model
 
 

@@ -111,7 +111,7 @@ def test_another_max_depth_is_another_kind(tmp_path):
 def test_wrong_encoder_and_lost_keys_are_refused(relative_folder, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    with pytest.raises(ValueError, match="width 128, this one is 384"):
+    with pytest.raises(ValueError, match=r"relative holds encoder tiny \(width 128\), not vits \(width 384\)"):
         build_model("vits", "metric", weights=relative_folder)
     save_model(load_model(relative_folder), tmp_path / "w")
     state = load_file(tmp_path / "w" / "model.safetensors")
@@ -122,11 +122,26 @@ def test_wrong_encoder_and_lost_keys_are_refused(relative_folder, tmp_path):
         build_model("tiny", "metric", weights=tmp_path / "w")
 
 
+def test_a_decoder_that_reads_other_layers_is_refused(relative_folder, tmp_path):
+    """As Depth Anything V1's does, whose parameters have the names and shapes of V2's."""
+    model = load_model(relative_folder)
+    model.config.backbone_config.out_features = [f"stage{i}" for i in (5, 6, 7, 8)]
+    save_model(model, tmp_path / "v1")
+    with pytest.raises(ValueError, match=r"v1 reads .*'stage5'.* use init='encoder'"):
+        build_model("tiny", "relative", weights=tmp_path / "v1", init="all")
+    kept = build_model("tiny", "relative", weights=tmp_path / "v1")
+    assert same(kept.backbone.parameters(), model.backbone.parameters())
+    assert kept.config.backbone_config.out_features == model_config("tiny").backbone_config.out_features
+
+
 def test_damaged_weights_and_empty_folders_are_named(relative_folder, tmp_path):
     save_model(load_model(relative_folder), tmp_path / "w")
     weights = tmp_path / "w" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"w: the weights can't be read"):
+        load_model(tmp_path / "w")
+    weights.rename(tmp_path / "w" / "pytorch_model.bin")  # a pickle: never opened
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
         load_model(tmp_path / "w")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"holds no config\.json"):
