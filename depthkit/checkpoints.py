@@ -75,7 +75,7 @@ def load(accelerator, config, progress, scheduler):
     if not source.exists():
         if config.resume_from:
             raise ValueError(f"{source} does not exist: {config.resume_from} holds no checkpoint to go on from")
-        return accelerator.print(f"{last} does not exist yet: starting from the beginning")
+        return accelerator.print(f"{last.parent.name}/last does not exist yet: starting from the beginning")
     state = read_json(source / "state.json")
     _check_state(source, state, config, progress.num_processes)
     try:
@@ -88,7 +88,7 @@ def load(accelerator, config, progress, scheduler):
     for name, value in state.items():
         setattr(progress, name, value)
     _bring_best(accelerator, config, progress, source)
-    accelerator.print(f"resumed from {source}: epoch {progress.epoch + 1}, batch {progress.batch}")
+    accelerator.print(f"resumed from {source.parent.name}/last: epoch {progress.epoch + 1}, batch {progress.batch}")
 
 
 @contextmanager

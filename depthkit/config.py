@@ -47,7 +47,7 @@ class TrainConfig:
     silog_lambda: float = _option(0.5, "metric: share of the global scale error that SiLog forgives")
     freeze_encoder: bool = _option(False, "train the decoder alone")
     gradient_weight: float = _option(2.0, "relative: weight of gradient matching beside the SSI loss, 2 in the paper")
-    mixed_precision: str = _option("fp16", "fp16, bf16 or no, on a GPU; the CPU always computes in float32")
+    mixed_precision: str = _option("fp16", "fp16, bf16 or no; a CPU computes in float32 unless bf16 is asked for")
 
     seed: int = _option(42, "of weights, data order and augmentation")
     workers: int = _option(2, "loader processes for each training process")

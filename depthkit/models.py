@@ -90,7 +90,7 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
         model = _load_weights(weights, config, whole=init == "all")
         if init == "encoder":
             reset_decoder(model)
-    return freeze_unused(model)
+    return _ready(model)
 
 
 def reset_decoder(model):
@@ -109,12 +109,13 @@ def reset_decoder(model):
     return model
 
 
-def freeze_unused(model):
-    """Freeze the parameters that no output depends on, so that data-parallel training need not search for them."""
+def _ready(model):
+    """Freeze the parameters that no output depends on, so that data-parallel training need not search for them, and
+    store the decoder's filters with the channels last, which is how the fast convolutions of CPU and GPU read them."""
     model.backbone.embeddings.mask_token.requires_grad_(False)  # only self-supervised pre-training masks patches
     # The coarsest fusion layer has nothing finer to merge with, so its first residual unit never runs.
     model.neck.fusion_stage.layers[0].residual_layer1.requires_grad_(False)
-    return model
+    return model.to(memory_format=torch.channels_last)
 
 
 def encoder_parameters(model):
@@ -135,7 +136,7 @@ def load_model(path):
     """
     config = _read_config(path)
     config.input_size = input_size(config)
-    return freeze_unused(load_strictly(path, config)).eval()
+    return _ready(load_strictly(path, config)).eval()
 
 
 def save_model(model, folder):

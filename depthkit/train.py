@@ -105,8 +105,9 @@ def start(config):
     if not config.resume and (output / "history.json").exists() | (output / "last").exists():
         raise ValueError(f"{output} holds a run already: pass resume=True to go on with it, or name another output")
     on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
+    precision = config.mixed_precision
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision if on_gpu else "no",
+        mixed_precision="no" if precision == "fp16" and not on_gpu else precision,
         gradient_accumulation_steps=config.accumulation,
         log_with="tensorboard" if is_tensorboard_available() else None,
         project_dir=config.output,

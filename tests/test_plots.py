@@ -156,9 +156,12 @@ def test_history_shows_each_epoch_and_the_baseline():
     assert rate.lines[0].get_ydata()[2] == pytest.approx(1e-5 / 3)
 
 
-def test_schedules_draw_every_step():
-    fig = plots.schedules([lambda step: 1 - step / 10, lambda step: 0.5], 10, ["down", "flat"])
-    assert fig.axes[0].lines[0].get_ydata() == pytest.approx(1 - np.arange(10) / 10)
+def test_schedules_draw_every_step_of_each_part_at_its_own_rate():
+    factors = {"down": lambda step: 1 - step / 10, "flat": lambda step: 0.5}
+    fig = plots.schedules(factors, 10, {"encoder": 1e-3, "decoder": 1e-2})
+    for ax, rate in zip(fig.axes, (1e-3, 1e-2), strict=True):
+        assert ax.lines[0].get_ydata() == pytest.approx(rate * (1 - np.arange(10) / 10))
+        assert ax.lines[1].get_ydata() == pytest.approx(rate / 2)
 
 
 def test_curves_of_one_name_look_alike_and_share_the_axis():

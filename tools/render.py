@@ -63,7 +63,7 @@ def render_scene(args, split, index, folder, build, frames, fov, limits, sequenc
     for attempt in range(ATTEMPTS):
         rng = generator(args, split, index, attempt)
         scene = renderer.new_scene()
-        renderer.configure(scene, *args.size, args.samples, args.threads)
+        renderer.configure(scene, *args.size, args.samples, args.threads, quick=args.set == "mixed")
         plan = build(rng)
         fx = renderer.focal_px(args.size[0], rng.uniform(*fov))
         about = {"set": args.set, "split": split, "seed": [args.seed, SETS[args.set], SPLITS[split], index, attempt]}
@@ -164,7 +164,7 @@ def main():
     )
     parser.add_argument("--samples", type=int, default=6, help="samples a pixel before denoising")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
-    parser.add_argument("--views", type=int, default=4, help="frames a scene of `mixed`")
+    parser.add_argument("--views", type=int, default=2, help="frames a scene of `mixed`")
     args = parser.parse_args()
     {"rooms": render_rooms, "halls": render_halls, "teaching": render_teaching, "mixed": render_mixed}[args.set](args)
 

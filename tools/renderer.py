@@ -29,8 +29,8 @@ def new_scene():
     return scene
 
 
-def configure(scene, width, height, samples, threads=0):
-    """Cycles on the CPU; `threads` 0 means all cores."""
+def configure(scene, width, height, samples, threads=0, quick=False):
+    """Cycles on the CPU; `threads` 0 means all cores. `quick` halves the time at small sizes: edges are less clean."""
     render, cycles = scene.render, scene.cycles
     render.engine, cycles.device = "CYCLES", "CPU"
     render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
@@ -42,6 +42,8 @@ def configure(scene, width, height, samples, threads=0):
     cycles.sample_clamp_indirect, cycles.blur_glossy = 4.0, 1.0
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.denoiser, cycles.denoising_input_passes = "OPENIMAGEDENOISE", "RGB_ALBEDO_NORMAL"
+    if quick:
+        cycles.denoising_prefilter, cycles.use_light_tree = "FAST", False
     scene.view_layers[0].use_pass_z = True
 
 

@@ -38,14 +38,16 @@ def history(rows, baseline=None):
     return fig
 
 
-def schedules(factors, total, labels):
-    """Learning-rate factors over `total` optimiser steps, one curve a function."""
-    fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
-    for factor, label in zip(factors, labels, strict=True):
-        ax.plot(range(total), [factor(step) for step in range(total)], label=label)
-    ax.set(xlabel="optimiser step", ylabel="factor of the learning rate", ylim=(0, 1.05))
-    ax.legend()
-    ax.grid(alpha=0.3)
+def schedules(factors, total, rates):
+    """Learning rates over `total` optimiser steps: {label: factor as a function of the step}, {part: its full rate}."""
+    fig, axes = plt.subplots(1, len(rates), figsize=(5 * len(rates), 2.8), layout="constrained", squeeze=False)
+    for ax, (part, rate) in zip(axes[0], rates.items(), strict=True):
+        for (label, factor), style in zip(factors.items(), LINES, strict=False):
+            ax.plot(range(total), [rate * factor(step) for step in range(total)], label=label, **style)
+        ax.set(title=part, xlabel="optimiser step", ylabel="learning rate", ylim=(0, 1.05 * rate))
+        ax.ticklabel_format(axis="y", scilimits=(0, 0))
+        ax.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=8)
     return fig
 
 

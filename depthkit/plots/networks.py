@@ -51,12 +51,15 @@ def architecture(stages):
     return fig
 
 
-def features(images, colours, titles=None):
-    """Pictures uint8 (B, 3, H, W) above the colours (B, h, w, 3) of their patches."""
-    fig, axes = plt.subplots(2, len(images), figsize=(2.6 * len(images), 4.2), layout="compressed", squeeze=False)
-    for k, (image, colour) in enumerate(zip(images, np.asarray(colours), strict=True)):
-        draw_image(axes[0, k], image, titles[k] if titles else None)
-        draw_image(axes[1, k], colour)
+def features(images, colours):
+    """Pictures uint8 (B, 3, H, W) above the colours of their patches, {encoder: (B, h, w, 3)}, a row an encoder."""
+    rows = {"picture": images} | colours
+    figsize = (2.6 * len(images), 2.0 * len(rows))
+    fig, axes = plt.subplots(len(rows), len(images), figsize=figsize, layout="compressed", squeeze=False)
+    for row, (name, values) in zip(axes, rows.items(), strict=True):
+        row[0].set_ylabel(name)
+        for ax, value in zip(row, np.asarray(values), strict=True):
+            draw_image(ax, value)
     return fig
 
 
