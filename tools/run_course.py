@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from nbconvert import HTMLExporter
+from pages import page as html_page
 
 from depthkit.files import read_json
 
@@ -58,7 +58,7 @@ def run_one(path, in_place):
         sys.exit(f"==> {path.name} stopped at a cell:\n{error}")
     tidy(notebook)
     page = PAGES / f"{path.stem}.html"
-    page.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    page.write_text(html_page(notebook), encoding="utf-8")
     if in_place:
         nbformat.write(notebook, path)
     print(f"    {time.monotonic() - started:.0f} s, page: {page.relative_to(REPOSITORY)}", flush=True)
