@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The course runs without a download; HF_HUB_OFFLINE=0 lets notebook 01 fetch the published models (about 1 GB).
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test test-slow lint format lab notebooks sample kaggle clean
+.PHONY: help run test test-slow lint format lab notebooks readme sample kaggle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ run: $(READY)  ## run the course on the bundled sample; pages to read land in bu
 notebooks: $(READY)  ## execute the notebooks in place, as they are committed
 	@$(BIN)/python tools/run_course.py --in-place
 
+readme: $(READY)  ## take the table and figures of README.md from the executed notebooks
+	@$(BIN)/python tools/readme_results.py
+
 test: $(READY)  ## unit tests, then the notebooks through nbmake
 	@echo "==> Unit tests ..."
 	@$(BIN)/python -m pytest -m "not slow" tests
@@ -44,6 +47,7 @@ lint: $(READY)  ## what CI checks besides the tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python tools/check_tree.py
+	@$(BIN)/python tools/readme_results.py --check
 
 format: $(READY)  ## let ruff fix and format
 	@$(BIN)/ruff check --fix .

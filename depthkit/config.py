@@ -31,7 +31,7 @@ class TrainConfig:
     encoder: str = _option("vits", "tiny, vits, vitb, vitl or vitg")
     objective: str = _option("metric", "metric: SiLog on metres; relative: scale and shift invariant on disparity")
     weights: str | None = _option(None, "Hub id, local folder or authors' .pth; none: random weights")
-    init: str = _option("encoder", "encoder: fresh decoder, the paper's recipe; all: keep the decoder too")
+    init: str = _option("encoder", "encoder: fresh decoder, the paper's recipe; neck: fresh head; all: keep everything")
     min_depth: float = _option(1e-3, "metres; smaller depths count as not measured")
     max_depth: float = _option(10.0, "metres; larger depths count as not measured, the metric head ends here")
     size: int = _option(518, "shorter side of the images and side of the training crop, pixels, multiple of 14")
@@ -47,7 +47,7 @@ class TrainConfig:
     silog_lambda: float = _option(0.5, "metric: share of the global scale error that SiLog forgives")
     freeze_encoder: bool = _option(False, "train the decoder alone")
     gradient_weight: float = _option(2.0, "relative: weight of gradient matching beside the SSI loss, 2 in the paper")
-    mixed_precision: str = _option("fp16", "fp16, bf16 or no; a CPU computes in float32 unless bf16 is asked for")
+    mixed_precision: str = _option("fp16", "fp16, bf16 or no, on a GPU; the CPU always computes in float32")
 
     seed: int = _option(42, "of weights, data order and augmentation")
     workers: int = _option(2, "loader processes for each training process")

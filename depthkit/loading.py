@@ -1,5 +1,6 @@
 """Data for training: the two splits a config names, and batches in an order that only the seed decides."""
 
+import os
 import sys
 
 import cv2
@@ -69,9 +70,15 @@ def train_loader(dataset, config, num_processes):
         num_workers=config.workers,
         worker_init_fn=one_thread,
         persistent_workers=config.workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=on_gpu(),
         drop_last=True,
     )
+
+
+def on_gpu() -> bool:
+    """Whether training uses a GPU. Where it must not, CUDA isn't asked either: in a process forked from one that has
+    opened the GPU it fails."""
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true") and torch.cuda.is_available()
 
 
 def one_thread(_worker=None):

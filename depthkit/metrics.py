@@ -46,25 +46,27 @@ def metric_sums(pred, target, mask):
     """
     check_maps(pred, target, mask)
     dtype = torch.float32 if pred.device.type == "mps" else torch.float64
-    pred, target = pred.to(dtype), target.to(dtype)  # holes may become NaN below; the last line drops them
+    pred, target = (torch.where(mask, depth.to(dtype), 1.0) for depth in (pred, target))  # holes add 0 to every sum
     error = pred - target
+    squared = error**2
     positive = pred.clamp_min(FLOOR)
     log_error = positive.log() - target.log()
-    ratio = torch.maximum(positive / target, target / positive)
     terms = {
-        "pixels": torch.ones_like(pred),
         "abs_rel": error.abs() / target,
-        "sq_rel": error**2 / target,
-        "squared": error**2,
+        "sq_rel": squared / target,
+        "squared": squared,
         "squared_log": log_error**2,
         "log": log_error,
         "abs_log": log_error.abs(),
         "absolute": error.abs(),
     }
+    sums = {"pixels": mask.sum((1, 2)).to(dtype)} | {name: term.sum((1, 2)) for name, term in terms.items()}
+    ratio = torch.maximum(positive / target, target / positive)
+    broken = ~ratio.isfinite().all(2).all(1)  # a NaN must not pass for a mere miss
     for power in (1, 2, 3):
-        within = (ratio < 1.25**power).to(dtype)
-        terms[f"d{power}"] = torch.where(ratio.isfinite(), within, torch.nan)  # a NaN must not pass for a mere miss
-    return {name: torch.where(mask, term, 0.0).sum((1, 2)) for name, term in terms.items()}
+        within = (mask & (ratio < 1.25**power)).sum((1, 2)).to(dtype)
+        sums[f"d{power}"] = within.masked_fill(broken, torch.nan)
+    return sums
 
 
 def metrics_from_sums(sums):

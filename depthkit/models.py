@@ -25,7 +25,7 @@ ENCODERS = {
     "vitg": dict(hidden=1536, layers=40, heads=24, stages=(10, 20, 30, 40), neck=(1536,) * 4, fusion=384),
 }
 OBJECTIVES = ("metric", "relative")
-INITS = ("encoder", "all")
+INITS = ("encoder", "neck", "all")
 
 
 def model_config(encoder, objective="metric", max_depth=10, input_size=None) -> DepthAnythingConfig:
@@ -73,7 +73,8 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
         max_depth: metres, the largest depth a metric model can say.
         weights: a Hub id, a local folder in the Hub's format, an authors' `.pth` file, or None for random weights.
         init: "encoder" takes the encoder from `weights` and a fresh decoder, the paper's recipe (Yang 2024,
-            arXiv 2406.09414); "all" takes everything, and then objective and `max_depth` must agree.
+            arXiv 2406.09414); "neck" takes the decoder's neck too and leaves the head fresh, which serves few images
+            better; "all" takes everything, and then objective and `max_depth` must agree.
         input_size: shorter side in pixels at which the model will be trained; the encoder's own grid if None.
 
     Returns: `DepthAnythingForDepthEstimation` on the CPU, in float32; parameters that no output depends on are frozen.
@@ -87,20 +88,22 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
         model = DepthAnythingForDepthEstimation(config)
         reset_decoder(model)
     else:
-        model = _load_weights(weights, config, whole=init == "all")
+        model = _load_weights(weights, config, init)
         if init == "encoder":
             reset_decoder(model)
+        elif init == "neck":
+            reset_decoder(model, parts=("head",))
     return _ready(model)
 
 
-def reset_decoder(model):
-    """Give neck and head PyTorch's default initialisation, in place; returns the model.
+def reset_decoder(model, parts=("neck", "head")):
+    """Give neck and head, or one of them, PyTorch's default initialisation, in place; returns the model.
 
     `transformers` draws them with a standard deviation of 0.02, from which a fresh decoder says the same depth for
     every pixel (spread about 1e-6) and training crawls; the authors' code has PyTorch's default.
     """
-    for part in (model.neck, model.head):
-        for module in part.modules():
+    for part in parts:
+        for module in getattr(model, part).modules():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
     if model.config.depth_estimation_type == "relative":
@@ -183,13 +186,13 @@ def kind_of(config):
     return "relative depth" if relative else f"metric depth up to {config.max_depth} m"
 
 
-def _load_weights(weights, config, whole):
-    """The model of `config` with all of `weights` loaded; whether the decoder is kept is the caller's choice."""
+def _load_weights(weights, config, init):
+    """The model of `config` with all of `weights` loaded, once they fit what `init` will keep of them."""
     if str(weights).endswith((".pth", ".pt")):
         from depthkit import author_weights  # here, because it builds on this module
 
         state = author_weights.read(weights)
-        theirs = author_weights.config_of(weights, state, None if whole else ("relative", 1))
+        theirs = author_weights.config_of(weights, state, None if init == "all" else ("relative", 1))
     else:
         theirs, state = _read_config(weights), None
     ours, found = config.backbone_config, theirs.backbone_config
@@ -197,14 +200,16 @@ def _load_weights(weights, config, whole):
         names = [f"{encoder_of_width(each.hidden_size)} (width {each.hidden_size})" for each in (found, ours)]
         raise ValueError(f"{weights} holds encoder {names[0]}, not {names[1]}: name the encoder to fit")
     alone = "use init='encoder' to take its encoder alone"
-    if whole and kind_of(config) != kind_of(theirs):
+    if init == "all" and kind_of(config) != kind_of(theirs):
         raise ValueError(
             f"{weights} predicts {kind_of(theirs)}, but a model of {kind_of(config)} was asked for: ask for what it "
             f"is, or {alone}"
         )
-    if whole and ours.out_features != found.out_features:  # Depth Anything V1 differs from V2 in nothing else
+    if (
+        init != "encoder" and ours.out_features != found.out_features
+    ):  # Depth Anything V1 differs from V2 in nothing else
         raise ValueError(f"{weights} reads {found.out_features}, Depth Anything V2 {ours.out_features}: {alone}")
-    return load_strictly(weights, config, state, whole)
+    return load_strictly(weights, config, state, whole=init != "encoder")
 
 
 def _read_config(path):

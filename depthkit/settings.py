@@ -3,17 +3,22 @@
 Two profiles: `kaggle` where the NYU mount is found, else `sample`, the bundled rooms and the tiny model on a CPU.
 """
 
+import json
 import os
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import accelerate
+from packaging.version import Version
 
 from depthkit import sample
 from depthkit.config import TrainConfig
+from depthkit.files import read_json
 
 REPOSITORY = sample.REPOSITORY
 IN_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # else installed from a wheel, which nothing is written beside
 HUB_WEIGHTS = "depth-anything/Depth-Anything-V2-Small-hf"
+AUTHORS_WEIGHTS = "depth_anything_v2_vits.pth"  # the same, taken instead where it is attached: needs no internet
 TINY_WEIGHTS = sample.ASSETS / "weights" / "tiny-relative"
 # Where the bundled sample is laid out as h5 files.
 SAMPLE_CACHE = (REPOSITORY / ".cache" if IN_CHECKOUT else Path.home() / ".cache" / "depthkit") / "sample"
@@ -26,7 +31,8 @@ PROFILES = ("sample", "kaggle")
 class Settings:
     """What the notebooks need to know of the machine. `Settings.detect()` finds out; environment variables override it:
     `DEPTHKIT_PROFILE` (sample, kaggle), `DEPTHKIT_DATA` (a folder with train/ and val/ of h5 files), `DEPTHKIT_WEIGHTS`
-    (Hub id, folder or .pth) and `DEPTHKIT_RUNS` (where runs are written).
+    (Hub id, folder or .pth), `DEPTHKIT_RUNS` (where runs are written) and `DEPTHKIT_RECIPE` (fields of the recipe, such
+    as `epochs=1,size=126` for a quick trial).
     """
 
     profile: str
@@ -48,7 +54,7 @@ class Settings:
             raise ValueError(f"DEPTHKIT_PROFILE is {profile!r}: it must be one of {', '.join(PROFILES)}")
         weights = os.environ.get("DEPTHKIT_WEIGHTS") or None
         if profile == "kaggle":
-            weights = weights or HUB_WEIGHTS
+            weights = weights or next(map(str, _attached(AUTHORS_WEIGHTS)), HUB_WEIGHTS)
         elif weights is None and TINY_WEIGHTS.is_dir():
             weights = str(TINY_WEIGHTS)
         tiny = profile == "sample" and weights in (None, str(TINY_WEIGHTS))
@@ -62,18 +68,36 @@ class Settings:
         )
 
     def train_config(self, **changes) -> TrainConfig:
-        """The course's recipe for this profile, with `changes`."""
+        """The course's recipe for this profile, with what `DEPTHKIT_RECIPE` says and, before that, with `changes`."""
         recipe = dict(data=str(self.data), weights=self.weights, encoder=self.encoder)
         if self.encoder == "tiny":
-            # Measured on the bundled rooms: small images and few of them want larger steps than the paper's 5e-6.
-            recipe |= dict(
-                size=168, epochs=20, batch_size=4, lr=3e-4, decoder_lr_factor=3.0, warmup_epochs=1.0, workers=0
-            )
+            # Measured on the bundled rooms: small images and few of them want larger steps than the paper's 5e-6, and
+            # too few to train a fresh neck.
+            recipe |= dict(size=168, epochs=12, batch_size=4, lr=1e-4, decoder_lr_factor=5.0, warmup_epochs=1.0)
+            recipe |= dict(init="neck", workers=0)
         elif self.profile == "sample":  # the real model on a laptop: small images, few epochs
             recipe |= dict(size=252, epochs=3, batch_size=2)
         else:
             recipe |= dict(max_hours=11.0)  # a Kaggle session ends after 12
-        return TrainConfig(**(recipe | changes))
+        return TrainConfig(**(recipe | _named_recipe() | changes))
+
+    def next_run(self, name, **changes) -> TrainConfig:
+        """The recipe, with `changes`, for a run of that name: one that goes on with the newest where that was stopped,
+        else a new one.
+
+        The newest may lie in an attached output of an earlier session, which is read-only: then a new folder takes it
+        up. A run by another recipe is left alone, and the sample's, which take minutes, always begin anew.
+        """
+        config = self.train_config(output=str(self.new_run(name)), **changes)
+        run = None if self.profile == "sample" else self._newest(name, "last/state.json")
+        if run is None:
+            return config
+        state = read_json(run / "last" / "state.json")
+        if state["epoch"] >= config.epochs or config.differences(state["config"]):
+            return config
+        if run.parent == self.runs:
+            return replace(config, output=str(run), resume=True)
+        return replace(config, resume=True, resume_from=str(run))
 
     def new_run(self, name) -> Path:
         """A folder of `runs` that no run has used yet: `<name>-001`, `<name>-002`, ..."""
@@ -88,14 +112,36 @@ class Settings:
 
         Raises: FileNotFoundError that says which notebook makes one.
         """
-        attached = (KAGGLE_INPUT.glob(f"{mount}/runs/{name}-*/history.json") for mount in MOUNTS)
-        for histories in (self.runs.glob(f"{name}-*/history.json"), chain.from_iterable(attached)):
-            if found := [path.parent for path in histories]:
-                return max(found, key=lambda run: run.name)
+        if run := self._newest(name, "history.json"):
+            return run
         raise FileNotFoundError(
             f"no run {name}-* in {self.runs}: run notebook 04 first, set DEPTHKIT_RUNS, or on Kaggle attach the output "
             "of notebook 04"
         )
+
+    def _newest(self, name, file):
+        for found in (self.runs.glob(f"{name}-*/{file}"), _attached(f"runs/{name}-*/{file}")):
+            runs = [path.parents[file.count("/")] for path in found]
+            if runs:
+                return max(runs, key=lambda run: run.name)
+        return None
+
+    def check_launch(self):
+        """To be asked before `notebook_launcher`, which fails late and darkly.
+
+        Raises: RuntimeError that says what to do, for an old accelerate, and on Kaggle without a GPU.
+        """
+        if Version(accelerate.__version__) < Version("1.14"):
+            raise RuntimeError(
+                f"accelerate {accelerate.__version__} opens the GPUs before it forks, and training can't then: it has "
+                "to be 1.14 or newer. The first cell installs it from the data set depthkit-course; restart the "
+                "kernel and run all cells, so that none has imported the old one before"
+            )
+        if self.profile == "kaggle" and gpu_count() == 0:
+            raise RuntimeError(
+                "there is no GPU here, and ViT-S on NYU would take weeks on a CPU: choose the accelerator GPU T4 x2 in "
+                "the settings of the notebook"
+            )
 
 
 def launch_on_cpu():
@@ -114,11 +160,29 @@ def gpu_count() -> int:
 
 def _nyu_mount():
     """The folder of NYU Depth V2 among Kaggle's inputs, in the older and the newer mount layout; None elsewhere."""
-    for mount in MOUNTS:
-        for found in sorted(KAGGLE_INPUT.glob(f"{mount}/nyudepthv2")):
-            if (found / "train").is_dir() and (found / "val").is_dir():
-                return found
+    for found in _attached("nyudepthv2"):
+        if (found / "train").is_dir() and (found / "val").is_dir():
+            return found
     return None
+
+
+def _attached(pattern):
+    """What is attached on Kaggle and matches `pattern` within its own folder, in the older and newer layouts."""
+    return [path for mount in MOUNTS for path in sorted(KAGGLE_INPUT.glob(f"{mount}/{pattern}"))]
+
+
+def _named_recipe():
+    """`DEPTHKIT_RECIPE` as fields of TrainConfig; each value is a JSON number, true, false or null, else a string."""
+    changes = {}
+    for part in filter(None, os.environ.get("DEPTHKIT_RECIPE", "").split(",")):
+        name, _, value = part.strip().partition("=")
+        if name not in TrainConfig.__dataclass_fields__ or not value:
+            raise ValueError(f"DEPTHKIT_RECIPE has {part!r}: it must be fields of TrainConfig, as in epochs=1,size=126")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            changes[name] = value
+    return changes
 
 
 def _runs_root(profile):

@@ -9,7 +9,6 @@ What it learns goes to the run folder `config.output`; a launched function's ret
 
 import math
 import multiprocessing
-import os
 import socket
 import time
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from depthkit.config import TrainConfig
 from depthkit.data import check, valid_mask
 from depthkit.evaluate import Protocol, evaluate, evaluation_report, summarise
 from depthkit.files import write_json
-from depthkit.loading import one_thread, open_splits, progress_bar, train_loader
+from depthkit.loading import on_gpu, one_thread, open_splits, progress_bar, train_loader
 from depthkit.losses import GradientMatchingLoss, ScaleShiftInvariantLoss, SiLogLoss
 from depthkit.models import build_model, decoder_parameters, encoder_parameters, save_model
 from depthkit.transforms import normalise
@@ -104,10 +103,8 @@ def start(config):
     output = Path(config.output)
     if not config.resume and (output / "history.json").exists() | (output / "last").exists():
         raise ValueError(f"{output} holds a run already: pass resume=True to go on with it, or name another output")
-    on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "").lower() not in ("1", "true")
-    precision = config.mixed_precision
     accelerator = Accelerator(
-        mixed_precision="no" if precision == "fp16" and not on_gpu else precision,
+        mixed_precision=config.mixed_precision if on_gpu() else "no",
         gradient_accumulation_steps=config.accumulation,
         log_with="tensorboard" if is_tensorboard_available() else None,
         project_dir=config.output,

@@ -58,7 +58,8 @@ class TrainTransform:
                 A.ColorJitter(
                     brightness=(0.9, 1.1), contrast=(0.9, 1.1), saturation=(0.9, 1.1), hue=(-0.1, 0.1), p=0.5
                 ),
-            ]
+            ],
+            additional_targets={"valid": "mask"},  # a list of masks would be stacked and copied at every step
         )
 
     def __call__(self, sample, index=0, epoch=0):
@@ -69,9 +70,8 @@ class TrainTransform:
         mask = cv2.resize(sample["mask"].astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
         draw = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)
         self.augment.set_random_seed(int(draw[0]))
-        moved = self.augment(image=image, masks=[target, mask])
-        target, mask = moved["masks"]
-        return sample | {"image": moved["image"], key: target, "mask": mask.astype(bool)}
+        moved = self.augment(image=image, mask=target, valid=mask)
+        return sample | {"image": moved["image"], key: moved["mask"], "mask": moved["valid"].astype(bool)}
 
 
 def normalise(images):

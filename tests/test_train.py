@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from depthkit.config import TrainConfig
@@ -20,7 +19,7 @@ from depthkit.data import NYUDepthV2
 from depthkit.evaluate import ConstantDepth, best_constant_depth, evaluate, summarise
 from depthkit.files import read_json
 from depthkit.models import build_model, load_model, save_model
-from depthkit.train import free_port, learning_rate_factor, parameter_groups, selection_protocol, start
+from depthkit.train import free_port, learning_rate_factor, parameter_groups, selection_protocol
 
 
 def command(config, *extra):
@@ -270,11 +269,3 @@ def test_training_beats_the_constant_it_is_compared_with(config):
     constant = best_constant_depth(NYUDepthV2(config.data, "train"))
     baseline = summarise(evaluate(ConstantDepth(constant), NYUDepthV2(config.data, "val")))["abs_rel"]["mean"]
     assert read_json(Path(config.output, "eval", "val.json"))["summary"]["abs_rel"]["mean"] < 0.8 * baseline
-
-
-@pytest.mark.parametrize(("asked", "used"), [("fp16", "no"), ("no", "no"), ("bf16", "bf16")])
-def test_a_cpu_computes_in_float32_unless_bf16_is_asked_for(config, asked, used):
-    try:
-        assert start(dataclasses.replace(config, mixed_precision=asked)).mixed_precision == used
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)

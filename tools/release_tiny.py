@@ -1,13 +1,13 @@
 """Turn a finished pre-training run into the bundled weights: fp16 safetensors, scores, training curve, model card.
 
-python tools/release_tiny.py --run RUN --mixed DIR [--out weights/tiny-relative]
+python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [--out weights/tiny-relative]
 
-Scores are those of the rounded weights, as a reader loads them. `frames.json` beside them lists every training picture
-with its perceptual hash, so that a test can see that none of them is a test picture.
+The runs are given in their order, each begun from the best weights of the one before. Scores are those of the rounded
+weights, as a reader loads them. `frames.json` beside them lists every training picture with its perceptual hash, so
+that a test can see that none of them is a test picture.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 import torch
@@ -49,7 +49,8 @@ def score(model, out):
                 write_json(out / "eval" / f"{name}.json", report)
             summary = report["summary"]
             cells = [f"{summary[key]['mean']:.3f}" for key in ROWS]
-            cells[0] += f" ({summary['abs_rel']['low']:.3f} to {summary['abs_rel']['high']:.3f})"
+            if summary["images"] > 1:
+                cells[0] += f" ({summary['abs_rel']['low']:.3f} to {summary['abs_rel']['high']:.3f})"
             lines.append(f"| {name} ({summary['images']}) | {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -64,23 +65,26 @@ def training_frames(mixed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True, nargs="+")
     parser.add_argument("--mixed", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights" / "tiny-relative")
     args = parser.parse_args()
-    config, history = read_json(args.run / "config.json"), read_json(args.run / "history.json")
-    TrainConfig(**config)  # the card's commands would work with it
-    save_model(load_model(args.run / "best").half(), args.out)
+    rows = [{"run": run.name} | row for run in args.runs for row in read_json(run / "history.json")]
+    for run in args.runs:
+        TrainConfig(**(read_json(run / "config.json") | {"resume": False}))  # the card's commands would work with it
+    history = [row for row in rows if row["run"] == args.runs[-1].name]
+    save_model(load_model(args.runs[-1] / "best").half(), args.out)
     frames = training_frames(args.mixed)
     write_json(args.out / "frames.json", frames)
-    shutil.copy(args.run / "history.json", args.out / "history.json")
+    write_json(args.out / "history.json", rows)
     facts = {
         "TABLE": score(load_model(args.out), args.out),
         "FRAMES": len(frames),
         "SCENES": len({frame["name"].split("/")[0] for frame in frames}),
-        "EPOCHS": config["epochs"],
+        "VAL": len(list(args.mixed.glob("val/**/*.h5"))),
+        "EPOCHS": len(history),
         "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
-        "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in history) / 3600:.1f}",
+        "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in rows) / 3600:.1f}",
         "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
         "PARAMETERS": f"{sum(p.numel() for p in load_model(args.out).parameters()) / 1e6:.2f}",
     }
