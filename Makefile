@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The course runs without a download; HF_HUB_OFFLINE=0 lets notebook 01 fetch the published models (about 1 GB).
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test test-slow lint format lab notebooks readme sample kaggle clean
+.PHONY: help run test test-slow bench lint format lab notebooks readme sample kaggle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test: $(READY)  ## unit tests, then the notebooks through nbmake
 
 test-slow: $(READY)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow tests
+
+bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: some minutes, writes benchmarks/results.md
+	@$(BIN)/python -m benchmarks --write
 
 lint: $(READY)  ## what CI checks besides the tests
 	@$(BIN)/ruff check .

@@ -283,8 +283,9 @@ def test_an_encoder_alone_serves_a_fresh_decoder_only(tiny_state, tmp_path):
     assert equal(alone.backbone.state_dict(), whole.backbone.state_dict())
     assert not torch.equal(alone.head.conv1.weight, whole.head.conv1.weight)  # drawn by each
     assert 0.5 < alone.head.conv1.weight.std() / whole.head.conv1.weight.std() < 2
-    with pytest.raises(ValueError, match=r"vits\.pth does not fit this model \(.* missing, first head\.conv1"):
-        build_model("tiny", "relative", weights=path, init="all")
+    for init in ("neck", "all"):
+        with pytest.raises(ValueError, match=r"vits\.pth does not fit this model \(.* missing, first head\.conv1"):
+            build_model("tiny", "relative", weights=path, init=init)
     with pytest.raises(ValueError, match=r"vits\.pth does not fit this model"):
         author_weights.to_folder(path, tmp_path / "m")
 

@@ -95,6 +95,15 @@ def test_encoder_init_takes_the_encoder_and_only_it(relative_folder):
     assert model.config.depth_estimation_type == "metric" and model.config.max_depth == 10
 
 
+def test_neck_init_keeps_all_but_the_head_whatever_the_kind(relative_folder):
+    source = load_model(relative_folder)
+    model = build_model("tiny", "metric", weights=relative_folder, init="neck")
+    for part in ("backbone", "neck"):
+        assert same(getattr(model, part).parameters(), getattr(source, part).parameters())
+    assert not any(same([a], [b]) for a, b in zip(model.head.parameters(), source.head.parameters(), strict=True))
+    assert model.config.depth_estimation_type == "metric" and model.config.max_depth == 10
+
+
 def test_whole_init_keeps_the_decoder_and_refuses_another_kind(relative_folder):
     model = build_model("tiny", "relative", weights=relative_folder, init="all")
     assert same(model.parameters(), load_model(relative_folder).parameters())
@@ -127,8 +136,9 @@ def test_a_decoder_that_reads_other_layers_is_refused(relative_folder, tmp_path)
     model = load_model(relative_folder)
     model.config.backbone_config.out_features = [f"stage{i}" for i in (5, 6, 7, 8)]
     save_model(model, tmp_path / "v1")
-    with pytest.raises(ValueError, match=r"v1 reads .*'stage5'.* use init='encoder'"):
-        build_model("tiny", "relative", weights=tmp_path / "v1", init="all")
+    for init in ("neck", "all"):
+        with pytest.raises(ValueError, match=r"v1 reads .*'stage5'.* use init='encoder'"):
+            build_model("tiny", "relative", weights=tmp_path / "v1", init=init)
     kept = build_model("tiny", "relative", weights=tmp_path / "v1")
     assert same(kept.backbone.parameters(), model.backbone.parameters())
     assert kept.config.backbone_config.out_features == model_config("tiny").backbone_config.out_features

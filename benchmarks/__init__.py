@@ -1,0 +1,1 @@
+"""depthkit beside the article's recipe and the authors' code, on the same files, in one run: `python -m benchmarks`."""

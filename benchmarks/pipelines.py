@@ -1,0 +1,109 @@
+"""From h5 files to tensors that a network takes: images a second, and whether both sides show the same picture."""
+
+import itertools
+
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks.measure import alternate, speed_row
+from benchmarks.reference import ArticleNYU, article_loader
+from depthkit.config import TrainConfig
+from depthkit.data import NYUDepthV2
+from depthkit.loading import one_thread, open_splits, train_loader
+from depthkit.transforms import IMAGENET_STD, EvalTransform, normalise
+
+BATCH = 8
+
+
+def train_row(root, workers, images, rounds, size):
+    """Training pipeline up to normalised batches; ours normalises in the consumer, as training does on its device."""
+    config = TrainConfig(data=str(root), size=size, batch_size=BATCH, workers=workers)
+    dataset, _ = open_splits(config)
+    dataset.files = dataset.files[:images]
+    ours = train_loader(dataset, config, num_processes=1)
+    reference = article_loader(ArticleNYU(dataset.files, "train", size), BATCH, workers)
+    epochs = itertools.count()
+
+    def our_pass():
+        ours.sampler.start_at(next(epochs))
+        for batch in ours:
+            normalise(batch["image"])
+
+    seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
+    return speed_row(_name("training", workers, size), seconds, 6, images=len(ours) * BATCH)
+
+
+def eval_row(root, workers, images, rounds, size):
+    """Evaluation pipeline up to one normalised image; depth stays at its own resolution on both sides."""
+    dataset = NYUDepthV2(root, "train", EvalTransform(size))
+    dataset.files = dataset.files[:images]
+    ours = DataLoader(
+        dataset, 1, num_workers=workers, collate_fn=list, worker_init_fn=one_thread, persistent_workers=True
+    )
+    reference = article_loader(ArticleNYU(dataset.files, "val", size), 1, workers)
+
+    def our_pass():
+        for (sample,) in ours:
+            normalise(sample["image"][None])
+
+    seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
+    return speed_row(_name("evaluation", workers, size), seconds, 3, images=len(dataset))
+
+
+def geometry_rows(root, images, size):
+    """Mean absolute differences of the pictures that both sides make of the same files, in grey levels of 255."""
+    cases = {"evaluation image": resized_difference, "training crop, augmentation off": crop_difference}
+    rows = []
+    for what, difference in cases.items():
+        value = max(difference(root, index, size) for index in range(images))
+        row = {"what": f"{what}, mean difference to the reference's, worst of {images}", "unit": "/255", "ours": value}
+        rows.append(row | {"target": "≤ 1/255", "met": value <= 1})
+    return rows
+
+
+def resized_difference(root, index, size) -> float:
+    """Of the resized, normalised image of evaluation, brought back to grey levels of 255."""
+    dataset = NYUDepthV2(root, "train", EvalTransform(size))
+    ours = dataset[index]["image"]
+    return _grey_difference(normalise(ours[None])[0], ArticleNYU(dataset.files, "val", size)[index]["image"])
+
+
+def crop_difference(root, index, size) -> float:
+    """Of our training crop, without colour jitter, to the same window of the reference's resized image.
+
+    Where the window lies, and whether it is mirrored, is found by the depth, which must be equal to the last bit.
+
+    Raises: ValueError when no window has that depth.
+    """
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset.transform.augment.transforms[-1].p = 0.0
+    crop = dataset[index]
+    reference = ArticleNYU(dataset.files, "train", size)
+    reference.augment, reference.transform.transforms = _as_it_is, reference.transform.transforms[:-1]
+    whole = reference[index]
+    for mirrored in (False, True):
+        image, depth = (crop[key].flip(-1) if mirrored else crop[key] for key in ("image", "depth"))
+        for top, left in itertools.product(*(range(side - size + 1) for side in whole["depth"].shape)):
+            window = (..., slice(top, top + size), slice(left, left + size))
+            if torch.equal(whole["depth"][window], depth):
+                return _grey_difference(normalise(image[None])[0], whole["image"][window])
+    raise ValueError(f"{crop['name']}: no window of the reference's depth equals our crop of it")
+
+
+def _as_it_is(image, mask):
+    return {"image": image, "mask": mask}
+
+
+def _grey_difference(a, b):
+    if a.shape != b.shape:
+        raise ValueError(f"the sides differ in shape: {tuple(a.shape)} and {tuple(b.shape)}")
+    return float(((a - b).abs().mean((1, 2)) * torch.tensor(IMAGENET_STD)).mean() * 255)
+
+
+def _exhaust(loader):
+    for _ in loader:
+        pass
+
+
+def _name(pipeline, workers, size):
+    return f"{pipeline} pipeline at {size}, {workers} worker{'s' * (workers > 1)}"

@@ -1,0 +1,32 @@
+"""The benchmarks compare like with like, and say so when they don't. (Speeds are no test.)"""
+
+import pytest
+
+from benchmarks import pipelines
+from benchmarks.__main__ import line
+from benchmarks.measure import alternate, speed_row
+from depthkit import sample
+from depthkit.settings import SAMPLE_CACHE
+
+
+def test_both_sides_show_the_network_the_same_picture():
+    root = sample.unpack_sample("rooms", SAMPLE_CACHE)
+    for row in pipelines.geometry_rows(root, 1, 126):
+        assert row["met"] and 0 < row["ours"] <= 1, row
+
+
+def test_tasks_are_timed_in_turns_and_the_ratio_is_of_speeds():
+    order = []
+    seconds = alternate({name: lambda name=name: order.append(name) for name in ("ours", "reference")}, 2)
+    assert order == ["ours", "reference", "ours", "reference", "reference", "ours"]
+    assert [len(values) for values in seconds.values()] == [2, 2]
+    row = speed_row("what", {"ours": [1.0, 2.0, 1.0], "reference": [4.0, 4.0, 6.0]}, target=5, images=8)
+    assert row["ratio"] == (4.0, 2.0, 6.0) and (row["ours"], row["reference"]) == (8, 2) and not row["met"]
+    assert "**missed**" in line(row) and "4.0 × (2.0 to 6.0)" in line(row)
+
+
+def test_a_crop_that_is_of_another_place_is_not_compared(monkeypatch):
+    root = sample.unpack_sample("rooms", SAMPLE_CACHE)
+    monkeypatch.setattr(pipelines.torch, "equal", lambda a, b: False)
+    with pytest.raises(ValueError, match="no window of the reference's depth"):
+        pipelines.crop_difference(root, 0, 126)

@@ -1,0 +1,68 @@
+"""Training on two machines: two launches that know of each other by address alone, here both on the loopback one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from depthkit.files import read_json
+from depthkit.train import free_port
+
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+TRAIN = [
+    "-m",
+    "depthkit.train",
+    "--encoder",
+    "tiny",
+    "--size",
+    "56",
+    "--epochs",
+    "1",
+    "--batch_size",
+    "2",
+    "--workers",
+    "0",
+]
+
+
+def run(data, output, *machines):
+    """Start a launch for each of `machines` (its flags) at once, as their users would; returns what each printed."""
+    arguments = [*TRAIN, "--data", str(data), "--output", str(output)]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [*LAUNCH, *flags, *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for flags in machines
+    ]
+    try:
+        printed = [process.communicate(timeout=240)[0] for process in processes]
+    finally:
+        for process in processes:  # one that waits for a machine that failed would wait long
+            process.terminate()
+    assert [process.returncode for process in processes] == [0] * len(machines), "\n".join(printed)
+    return printed
+
+
+def test_two_machines_train_the_weights_that_two_processes_of_one_do(nyu_root, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    run(nyu_root, one, ["--num_machines", "1", "--main_process_port", free_port()])
+    meet = ["--num_machines", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", free_port()]
+    printed = run(nyu_root, two, *([*meet, "--machine_rank", rank] for rank in "01"))
+    assert all("2 process(es) on cpu" in text for text in printed)
+    for part in ("last", "best"):
+        mine, theirs = (load_file(Path(run, part, "model.safetensors")) for run in (two, one))
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    mine, theirs = (read_json(run / "eval" / "val.json")["records"] for run in (two, one))
+    assert len(mine) == 5 and mine == theirs
+    state = read_json(two / "last" / "state.json")
+    assert (state["epoch"], state["num_processes"]) == (1, 2)
+    assert len(list((two / "last").glob("random_states_*.pkl"))) == 2  # one of each machine, for resuming
