@@ -48,14 +48,14 @@ def whole(config):
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments_a_run_ends_as_the_undisturbed_one(config, tmp_path):
     """By turns at any moment after the start, and as soon as a checkpoint, or the best model, is half written."""
-    config = dataclasses.replace(config, epochs=12, save_steps=1)
+    config = dataclasses.replace(config, epochs=30, save_steps=1)
     calm = undisturbed(config, tmp_path / "calm")
     killed = dataclasses.replace(config, output=str(tmp_path / "killed"))
     moments, rng, places = ("any", "last.draft", "any", "best.draft"), random.Random(0), []
     while len(places) < KILLS:
         process, moment = start(killed), moments[len(places) % len(moments)]
         process.stdout.readline()  # "1 process(es) on cpu": from here on it works
-        deadline = time.monotonic() + (rng.uniform(0.3, 1.5) if moment == "any" else 5)
+        deadline = time.monotonic() + (rng.uniform(0.2, 1.0) if moment == "any" else 5)
         draft = Path(killed.output, moment)
         while time.monotonic() < deadline and process.poll() is None and not draft.exists():
             time.sleep(0.0005)
@@ -68,7 +68,7 @@ def test_killed_at_twenty_random_moments_a_run_ends_as_the_undisturbed_one(confi
         else:
             places.append((0, 0, moment, drafts))
     print(*places, sep="\n")
-    assert len(places) >= KILLS // 2 and sum(bool(drafts) for *_, drafts in places) >= 3
+    assert len(places) == KILLS and sum(bool(drafts) for *_, drafts in places) >= 5
     run(command(killed, "--resume", "True"))
     for part in ("last", "best"):
         assert equal(weights(killed, part), weights(calm, part))
@@ -198,19 +198,20 @@ def memory(pid):
 
 @pytest.mark.slow
 def test_memory_is_flat_over_thousands_of_steps(config):
-    config = dataclasses.replace(config, size=28, batch_size=1, epochs=200, workers=1, save_steps=10**6)
+    """Main process and loader worker together, once the pools of the allocator have their size (a third of the run)."""
+    config = dataclasses.replace(config, size=28, batch_size=1, epochs=300, workers=1, save_steps=10**6)
     process = start(config, stdout=subprocess.DEVNULL)
     seen = []
     while process.poll() is None:
         time.sleep(1)
         try:
             seen.append(memory(process.pid))
-        except (OSError, IndexError):  # just ended
-            break
-    assert process.wait() == 0 and len(read_json(Path(config.output, "history.json"))) == 200
-    early, late = (np.median(part) for part in np.array_split(seen[len(seen) // 5 :], 2))
-    print(f"{200 * 16} steps, {len(seen)} readings: {early:.0f} MB in the first half, {late:.0f} MB in the second")
-    assert late < 1.03 * early + 5
+        except (OSError, IndexError):  # a worker of the evaluation, or the run itself, has just ended
+            continue
+    assert process.wait() == 0 and len(read_json(Path(config.output, "history.json"))) == 300
+    first, second, third = (np.median(part) for part in np.array_split(seen, 3))
+    print(f"{300 * 16} steps, {len(seen)} readings: {first:.0f}, {second:.0f}, {third:.0f} MB in the thirds of the run")
+    assert third < 1.03 * second + 5
 
 
 def test_the_signal_that_ends_a_session_is_no_special_case(config):
