@@ -1,4 +1,4 @@
-"""Faults provoked for real: kills at any moment, a full disk, a process that dies, damaged files, a long run."""
+"""Faults provoked for real: kills at any moment, a full disk, a process that dies, damaged files."""
 
 import dataclasses
 import os
@@ -187,31 +187,6 @@ def _reads_or_names(dataset, path):
     else:
         assert sample["image"].shape[1:] == sample["depth"].shape == sample["mask"].shape
         assert np.isfinite(sample["depth"].numpy()).all() and not sample["depth"][~sample["mask"]].any()
-
-
-def memory(pid):
-    """Resident megabytes of a process and its children (proportional share of what they share)."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollups = [Path(f"/proc/{p}/smaps_rollup").read_text() for p in (pid, *children)]
-    return sum(int(text.split("Pss:")[1].split()[0]) for text in rollups) / 1024
-
-
-@pytest.mark.slow
-def test_memory_is_flat_over_thousands_of_steps(config):
-    """Main process and loader worker together, once the pools of the allocator have their size (a third of the run)."""
-    config = dataclasses.replace(config, size=28, batch_size=1, epochs=300, workers=1, save_steps=10**6)
-    process = start(config, stdout=subprocess.DEVNULL)
-    seen = []
-    while process.poll() is None:
-        time.sleep(1)
-        try:
-            seen.append(memory(process.pid))
-        except (OSError, IndexError):  # a worker of the evaluation, or the run itself, has just ended
-            continue
-    assert process.wait() == 0 and len(read_json(Path(config.output, "history.json"))) == 300
-    first, second, third = (np.median(part) for part in np.array_split(seen, 3))
-    print(f"{300 * 16} steps, {len(seen)} readings: {first:.0f}, {second:.0f}, {third:.0f} MB in the thirds of the run")
-    assert third < 1.03 * second + 5
 
 
 def test_the_signal_that_ends_a_session_is_no_special_case(config):
