@@ -7,7 +7,6 @@ Every sample is a dict: `image` uint8 (3, H, W) RGB, `depth` float32 (H, W) in m
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -89,7 +88,7 @@ class NYUDepthV2(DepthDataset):
 
     def intrinsics(self, index):
         """(fx, fy, cx, cy) in pixels, if the file has them as its attribute `intrinsics`; else None."""
-        with h5py.File(self.files[index], "r") as file:
+        with depth_files.open_h5(self.files[index]) as file:
             values = file.attrs.get("intrinsics")
         return None if values is None else tuple(float(value) for value in values)
 

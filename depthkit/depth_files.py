@@ -58,12 +58,21 @@ def inspect_depth(path, depth_scale=None):
 
 
 @contextmanager
-def _picture(path):
+def _named(path, kind):
+    """Whatever goes wrong inside becomes a DataError that names the file: from damaged bytes, the libraries raise
+    errors of a dozen types."""
     try:
-        with Image.open(path) as picture:
-            yield picture
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: can't be read as a picture ({error}); copy it again or remove it") from error
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: can't be read as {kind} ({error}); copy it again or remove it") from error
+
+
+@contextmanager
+def _picture(path):
+    with _named(path, "a picture"), Image.open(path) as picture:
+        yield picture
 
 
 def _decode(path, mode=None):
@@ -74,12 +83,9 @@ def _decode(path, mode=None):
 
 @contextmanager
 def open_h5(path):
-    """An open h5 file; a truncated or foreign one raises DataError."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except OSError as error:
-        raise DataError(f"{path}: can't be read as h5 ({error}); copy it again or remove it") from error
+    """An open h5 file; a truncated, damaged or foreign one raises DataError."""
+    with _named(path, "h5"), h5py.File(path, "r") as file:
+        yield file
 
 
 def _check_array(path, dtype, shape, depth_scale):
@@ -101,10 +107,11 @@ def _read_png(path):
 
 
 def _read_npy(path, mmap_mode=None):
-    try:
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: can't be read as .npy ({error}); copy it again or remove the pair") from error
+    with _named(path, ".npy"):
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: an archive (.npz) under the name of one array; save the depth map alone")
+    return array
 
 
 def _h5_depth(path, file):
@@ -123,11 +130,8 @@ def _read_exr(path):
         import OpenEXR
     except ImportError as error:
         raise DataError(f"{path}: .exr files need the OpenEXR package: pip install OpenEXR") from error
-    try:
-        with OpenEXR.File(str(path), separate_channels=True) as exr:
-            channels = {name: channel.pixels for name, channel in exr.channels().items()}
-    except Exception as error:
-        raise DataError(f"{path}: can't be read as EXR ({error}); copy it again or remove the pair") from error
+    with _named(path, "EXR"), OpenEXR.File(str(path), separate_channels=True) as exr:
+        channels = {name: channel.pixels for name, channel in exr.channels().items()}
     for name in ("Z", "Y", "R", "V"):
         if name in channels:
             return np.asarray(channels[name])
