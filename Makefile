@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The course runs without a download; HF_HUB_OFFLINE=0 lets notebook 01 fetch the published models (about 1 GB).
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test test-slow bench lint format lab notebooks readme sample kaggle clean
+.PHONY: help run test test-slow rehearse bench lint format lab notebooks readme sample kaggle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,7 @@ run: $(READY)  ## run the course on the bundled sample; pages to read land in bu
 notebooks: $(READY)  ## execute the notebooks in place, as they are committed
 	@$(BIN)/python tools/run_course.py --in-place
 
-readme: $(READY)  ## take the table and figures of README.md from the executed notebooks
+readme: $(READY)  ## take the tables and figures of README.md from notebooks and benchmarks
 	@$(BIN)/python tools/readme_results.py
 
 test: $(READY)  ## unit tests, then the notebooks through nbmake
@@ -43,8 +43,12 @@ test: $(READY)  ## unit tests, then the notebooks through nbmake
 test-slow: $(READY)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow tests
 
-bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: some minutes, writes benchmarks/results.md
+rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: about three minutes (Linux)
+	@$(BIN)/python tools/rehearse_kaggle.py
+
+bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: ten minutes, writes results.md and tried.md in benchmarks/
 	@$(BIN)/python -m benchmarks --write
+	@$(BIN)/python -m benchmarks.tried --write
 
 lint: $(READY)  ## what CI checks besides the tests
 	@$(BIN)/ruff check .

@@ -1,14 +1,14 @@
-"""Measure all rows in one run and print them as a table: python -m benchmarks [--quick] [--write]
+"""Measure all rows in one run and print them as tables: python -m benchmarks [--quick] [--write]
 
 Some minutes on two cores, on a machine that does nothing else; `--quick` shows in seconds that every row works, with
-numbers that mean nothing. `--write` keeps the table in benchmarks/results.md.
+numbers that mean nothing. `--write` keeps the tables in benchmarks/results.md.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import evaluation, networks, pipelines
+from benchmarks import evaluation, growth, networks, pipelines
 from benchmarks.measure import cores, machine, peak_memory
 from depthkit import sample
 from depthkit.settings import SAMPLE_CACHE
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).with_name("results.md")
 
 def rows(root, quick):
     """The rows of the table, one after another as they are measured."""
-    size, images, rounds = (126, 8, 1) if quick else (518, 32, 3)
+    size, images, rounds = (126, 8, 1) if quick else (518, 96, 3)
     yield from pipelines.geometry_rows(root, 1 if quick else 4, size)
     for workers in sorted({1, cores()}):
         yield pipelines.train_row(root, workers, images, rounds, size)
@@ -65,6 +65,9 @@ def main():
     for row in rows(root, options.quick):
         lines.append(line(row))
         print(lines[-1], flush=True)
+    for text in growth.tables(root, options.quick):
+        lines.append(text)
+        print(text, flush=True)
     if options.write:
         RESULTS.write_text(
             "# What `python -m benchmarks --write` printed\n\n" + "\n".join(lines) + "\n", encoding="utf-8"

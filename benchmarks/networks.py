@@ -32,11 +32,12 @@ def article_batch(batch):
     return {"image": normalise(batch["image"]), "depth": torch.where(batch["mask"], batch["depth"], 0.0)}
 
 
-def our_step(model, batch, encoder, **optimizer_options):
-    """A training step of `depthkit.train` as a task."""
+def our_step(model, batch, encoder, loss_function=None, **optimizer_options):
+    """A training step of `depthkit.train` as a task; `model` may be in a data-parallel wrapper."""
     config = TrainConfig(encoder=encoder)
-    optimizer = AdamW(parameter_groups(model.train(), config), weight_decay=config.weight_decay, **optimizer_options)
-    loss_function = objective_loss(config)
+    groups = parameter_groups(getattr(model.train(), "module", model), config)
+    optimizer = AdamW(groups, weight_decay=config.weight_decay, **optimizer_options)
+    loss_function = loss_function or objective_loss(config)
 
     def step():
         loss_function(model, batch).backward()

@@ -1,6 +1,7 @@
 """From h5 files to tensors that a network takes: images a second, and whether both sides show the same picture."""
 
 import itertools
+from contextlib import contextmanager
 
 import torch
 from torch.utils.data import DataLoader
@@ -29,7 +30,8 @@ def train_row(root, workers, images, rounds, size):
         for batch in ours:
             normalise(batch["image"])
 
-    seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
+    with _single_threaded():
+        seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
     return speed_row(_name("training", workers, size), seconds, 6, images=len(ours) * BATCH)
 
 
@@ -46,7 +48,8 @@ def eval_row(root, workers, images, rounds, size):
         for (sample,) in ours:
             normalise(sample["image"][None])
 
-    seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
+    with _single_threaded():
+        seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
     return speed_row(_name("evaluation", workers, size), seconds, 3, images=len(dataset))
 
 
@@ -98,6 +101,17 @@ def _grey_difference(a, b):
     if a.shape != b.shape:
         raise ValueError(f"the sides differ in shape: {tuple(a.shape)} and {tuple(b.shape)}")
     return float(((a - b).abs().mean((1, 2)) * torch.tensor(IMAGENET_STD)).mean() * 255)
+
+
+@contextmanager
+def _single_threaded():
+    """The consumer stands in for a GPU: it must not wait for the cores that the workers have."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _exhaust(loader):

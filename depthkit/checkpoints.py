@@ -7,14 +7,13 @@ stands. A checkpoint is written as a draft and then takes the place of the one b
 import math
 import shutil
 import time
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from accelerate.utils import gather_object
 
-from depthkit.files import draft_folder, read_json, replace_folder, settle, write_json
+from depthkit.files import draft_folder, read_json, replace_folder, settle, write_json, writing
 
 
 @dataclass
@@ -50,12 +49,12 @@ def save(accelerator, config, progress, scheduler):
     if accelerator.is_main_process:
         draft_folder(last)
     accelerator.wait_for_everyone()
-    with _clear_error(last):
+    with writing(last):
         accelerator.save_state(str(draft))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         state = asdict(progress) | {"loss_sum": loss_sum, "best": _finite(progress.best)}
-        with _clear_error(last):
+        with writing(last):
             write_json(draft / "state.json", state | {"scheduler": scheduler.state_dict(), "config": asdict(config)})
         replace_folder(draft, last)
     accelerator.wait_for_everyone()
@@ -64,25 +63,27 @@ def save(accelerator, config, progress, scheduler):
 def load(accelerator, config, progress, scheduler):
     """Restore `progress`, `scheduler` and all that `accelerator` prepared; does nothing if there is no checkpoint yet.
 
-    Raises: ValueError when the checkpoint is damaged, belongs to another config, or was left in mid-epoch by another
-    number of processes.
+    Raises: ValueError when the checkpoint is damaged, belongs to another config, was left in mid-epoch by another
+    number of processes, or is not there for all of them.
     """
     last = Path(config.output, "last")
     if accelerator.is_main_process:
         settle(last)
     accelerator.wait_for_everyone()
     source = last if last.exists() or not config.resume_from else Path(config.resume_from, "last")
-    if not source.exists():
+    state = _read_state(source) if source.exists() else None
+    if len(set(gather_object([state and (state["epoch"], state["batch"])]))) > 1:
+        raise ValueError(f"not every process finds the same {source}: it must lie on storage that all machines see")
+    if state is None:
         if config.resume_from:
             raise ValueError(f"{source} does not exist: {config.resume_from} holds no checkpoint to go on from")
         return accelerator.print(f"{last.parent.name}/last does not exist yet: starting from the beginning")
-    state = read_json(source / "state.json")
     _check_state(source, state, config, progress.num_processes)
     try:
-        accelerator.load_state(str(source))
+        accelerator.load_state(str(source))  # reads its pickles as plain tensors: no code in them is run
+        scheduler.load_state_dict(state.pop("scheduler"))
     except Exception as error:
         raise ValueError(f"{source} is damaged ({error}); remove it to start again, or resume from a copy") from error
-    scheduler.load_state_dict(state.pop("scheduler"))
     del state["config"], state["clock"]
     state |= {"best": math.inf if state["best"] is None else state["best"], "num_processes": progress.num_processes}
     for name, value in state.items():
@@ -91,17 +92,12 @@ def load(accelerator, config, progress, scheduler):
     accelerator.print(f"resumed from {source.parent.name}/last: epoch {progress.epoch + 1}, batch {progress.batch}")
 
 
-@contextmanager
-def _clear_error(last):
-    try:
-        yield
-    # RuntimeError and SafetensorError: how PyTorch and safetensors say that a disk is full
-    except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(last.with_name("last.draft"), ignore_errors=True)
-        raise RuntimeError(
-            f"could not write a checkpoint to {last} ({error}): free some disk space and resume; the one before it is "
-            "whole"
-        ) from error
+def _read_state(source):
+    state = read_json(source / "state.json")
+    expected = {each.name for each in fields(Progress)} | {"scheduler", "config"}
+    if not isinstance(state, dict) or state.keys() != expected or not isinstance(state["config"], dict):
+        raise ValueError(f"{source / 'state.json'} is damaged; remove {source} to start again, or resume from a copy")
+    return state
 
 
 def _check_state(source, state, config, num_processes):

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 
 def write_json(path, content):
@@ -29,6 +32,23 @@ def draft_folder(folder) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     return draft
+
+
+@contextmanager
+def writing(folder):
+    """Around all that writes the draft of `folder`.
+
+    Raises: RuntimeError that says what to do when that fails (a full disk); the draft is gone then, and `folder` as it
+    was.
+    """
+    try:
+        yield
+    # RuntimeError and SafetensorError: how PyTorch and safetensors say that a disk is full
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(Path(folder).with_name(Path(folder).name + ".draft"), ignore_errors=True)
+        raise RuntimeError(
+            f"could not write {folder} ({error}): free some disk space and resume; what was there before is whole"
+        ) from error
 
 
 def replace_folder(draft, folder):

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 from transformers.utils import logging as transformers_logging
 
-from depthkit.files import draft_folder, replace_folder
+from depthkit.files import draft_folder, replace_folder, writing
 from depthkit.transforms import IMAGENET_MEAN, IMAGENET_STD, PATCH
 
 # The paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is ours.
@@ -146,11 +146,13 @@ def save_model(model, folder):
     """Write `folder` so that `transformers` loads it by itself: config, safetensors weights, image processor.
 
     The folder appears complete or not at all; one that is there already is replaced.
+
+    Raises: RuntimeError when it can't be written (a full disk).
     """
-    draft = draft_folder(folder)
-    with _quiet_transformers():
+    with writing(folder), _quiet_transformers():
+        draft = draft_folder(folder)
         model.save_pretrained(draft)
-    image_processor(input_size(model.config)).save_pretrained(draft)
+        image_processor(input_size(model.config)).save_pretrained(draft)
     replace_folder(draft, folder)
 
 

@@ -12,11 +12,12 @@ import multiprocessing
 import socket
 import time
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available, set_seed
+from accelerate.utils import InitProcessGroupKwargs, is_tensorboard_available, set_seed
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import HfArgumentParser
@@ -32,6 +33,8 @@ from depthkit.models import build_model, decoder_parameters, encoder_parameters,
 from depthkit.transforms import normalise
 
 STOP_CHECK_BATCHES = 20  # processes agree on the time limit this often; every batch would wait for the slowest
+# How long processes wait for one another: while the first looks at 47,584 files on a network disk, say.
+PATIENCE = timedelta(hours=1)
 
 
 def train(config: TrainConfig):
@@ -87,13 +90,14 @@ def train(config: TrainConfig):
             if accelerator.sync_gradients:
                 if not accelerator.optimizer_step_was_skipped:  # fp16 overflowed: the weights did not move either
                     scheduler.step()
-                if out_of_time(accelerator, deadline, progress.batch, batches):
+                if progress.batch < batches and out_of_time(accelerator, deadline, progress.batch):
                     checkpoints.save(accelerator, config, progress, scheduler)
-                    accelerator.print(f"max_hours reached: saved in {folder}/last; go on with resume=True")
-                    return accelerator.end_training()
+                    return stop(accelerator, folder)
                 if progress.batch < batches and scheduler.last_epoch % config.save_steps == 0:
                     checkpoints.save(accelerator, config, progress, scheduler)
         finish_epoch(accelerator, config, progress, scheduler, model, val_set)
+        if progress.epoch < config.epochs and out_of_time(accelerator, deadline):
+            return stop(accelerator, folder)
     accelerator.print(f"best epoch {progress.best_epoch}: AbsRel {progress.best:.4f}; model in {folder}/best")
     accelerator.end_training()
 
@@ -108,6 +112,7 @@ def start(config):
         gradient_accumulation_steps=config.accumulation,
         log_with="tensorboard" if is_tensorboard_available() else None,
         project_dir=config.output,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     accelerator.init_trackers("tensorboard")
     accelerator.print(f"{accelerator.num_processes} process(es) on {accelerator.device.type}, {config.encoder}")
@@ -209,12 +214,20 @@ def finish_epoch(accelerator, config, progress, scheduler, model, val_set):
     )
 
 
-def out_of_time(accelerator, deadline, batch, batches) -> bool:
-    """Whether the time limit is over for any process; asked together, so that all stop at the same step."""
-    if deadline == math.inf or (batch % STOP_CHECK_BATCHES and batch < batches):
+def out_of_time(accelerator, deadline, batch=0) -> bool:
+    """Whether the time limit is over for any process; asked together, so that all stop at the same step.
+
+    After an epoch's last batch it is asked when the epoch has been evaluated, so that its work leaves a score.
+    """
+    if deadline == math.inf or batch % STOP_CHECK_BATCHES:
         return False
     late = torch.tensor(float(time.monotonic() > deadline), device=accelerator.device)
     return accelerator.reduce(late, "sum").item() > 0
+
+
+def stop(accelerator, folder):
+    accelerator.print(f"max_hours reached: saved in {folder}/last; go on with resume=True")
+    accelerator.end_training()
 
 
 def free_port() -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import pipelines
+from benchmarks import evaluation, growth, networks, pipelines
 from benchmarks.__main__ import line
 from benchmarks.measure import alternate, speed_row
 from depthkit import sample
@@ -30,3 +30,25 @@ def test_a_crop_that_is_of_another_place_is_not_compared(monkeypatch):
     monkeypatch.setattr(pipelines.torch, "equal", lambda a, b: False)
     with pytest.raises(ValueError, match="no window of the reference's depth"):
         pipelines.crop_difference(root, 0, 126)
+
+
+def test_the_projection_names_the_slower_side_and_calls_itself_one():
+    assert growth.limit(loader=[200, 400], gpu=[50, 150]) == "GPUs"
+    assert growth.limit(loader=[20, 40], gpu=[50, 150]) == "loader"
+    assert growth.limit(loader=[100, 400], gpu=[50, 150]) == "either"
+    text = "\n".join(growth.projection(0.325e12, {"ours": 100.0, "reference": 10.0}))
+    assert "not a measurement" in text and "No T4 was used" in text
+    assert "| ours | 200 to 400 | 60 to 160 |" in text and "| reference | 20 to 40 | 60 to 160 |" in text
+
+
+def test_both_evaluations_give_the_shared_scores():
+    root = sample.unpack_sample("rooms", SAMPLE_CACHE)
+    cost, agreement = evaluation.scoring_rows(root, images=2, rounds=1, size=126)
+    assert agreement["met"] and cost["ours"] > 0
+
+
+def test_a_step_of_each_side_runs_and_their_networks_agree():
+    row = networks.agreement_row("vits", 518)
+    assert row["met"], row
+    rows = networks.step_rows("vits", size=70, rounds=1, matmul_side=64)
+    assert all(row["ours"] > 0 for row in rows)

@@ -4,22 +4,32 @@ import dataclasses
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
+import psutil
 import pytest
+import torch
+from accelerate import Accelerator
 from conftest import write_frame
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from test_author_weights import Payload
 from test_train import command, equal, run, weights
+from torch.optim.lr_scheduler import LambdaLR
 
+from depthkit import checkpoints
+from depthkit.checkpoints import Progress
+from depthkit.config import TrainConfig
 from depthkit.data import DataError, NYUDepthV2, RGBDFolder
 from depthkit.files import read_json
 
@@ -46,39 +56,70 @@ def whole(config):
     return max((read_json(f / "state.json")["epoch"], read_json(f / "state.json")["batch"]) for f in folders)
 
 
+# Training that shows from outside when it evaluates: then, and only then, the file `evaluating` is in the run folder.
+SHOWN = """
+import pathlib, depthkit.train as training
+evaluate = training.evaluate
+def shown(*arguments, **options):
+    mark.touch()
+    records = evaluate(*arguments, **options)
+    mark.unlink()
+    return records
+training.evaluate, mark = shown, pathlib.Path({output!r}, "evaluating")
+training.main()
+"""
+
+
+def is_younger(path, moment):
+    """A trace of this process, not one that an earlier killed one has left."""
+    try:
+        return path.stat().st_mtime > moment
+    except FileNotFoundError:
+        return False
+
+
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments_a_run_ends_as_the_undisturbed_one(config, tmp_path):
-    """By turns at any moment after the start, and as soon as a checkpoint, or the best model, is half written."""
-    config = dataclasses.replace(config, epochs=30, save_steps=1)
+    """By turns at any moment after the start, in an evaluation, and as soon as a checkpoint, or the best model, is half
+    written."""
+    config = dataclasses.replace(config, epochs=60, save_steps=1)
     calm = undisturbed(config, tmp_path / "calm")
     killed = dataclasses.replace(config, output=str(tmp_path / "killed"))
-    moments, rng, places = ("any", "last.draft", "any", "best.draft"), random.Random(0), []
+    program = [sys.executable, "-c", SHOWN.format(output=killed.output), *command(killed, "--resume", "True")[3:]]
+    moments, rng, places = ("any", "last.draft", "evaluating", "best.draft"), random.Random(0), []
     while len(places) < KILLS:
-        process, moment = start(killed), moments[len(places) % len(moments)]
+        moment = moments[len(places) % len(moments)]
+        process = subprocess.Popen(
+            program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
+        )
         process.stdout.readline()  # "1 process(es) on cpu": from here on it works
-        deadline = time.monotonic() + (rng.uniform(0.2, 1.0) if moment == "any" else 5)
-        draft = Path(killed.output, moment)
-        while time.monotonic() < deadline and process.poll() is None and not draft.exists():
+        time.sleep(rng.uniform(0.2, 1.5))
+        begun = time.time()
+        while moment != "any" and time.time() < begun + 10 and process.poll() is None:
+            if is_younger(Path(killed.output, moment), begun):
+                break
             time.sleep(0.0005)
         process.kill()
         if process.wait() == 0:
             break  # it was done
-        drafts = sorted(path.name for path in Path(killed.output).glob("*.draft"))
-        if list(Path(killed.output).glob("last*")) != [Path(killed.output, "last.draft")]:
-            places.append((*whole(killed), moment, drafts))
-        else:
-            places.append((0, 0, moment, drafts))
+        found = [name for name in moments[1:] if is_younger(Path(killed.output, name), begun)]
+        checkpoints_there = {path.name for path in Path(killed.output).glob("last*")} - {"last.draft"}
+        places.append((*(whole(killed) if checkpoints_there else (0, 0)), moment, found))
     print(*places, sep="\n")
-    assert len(places) == KILLS and sum(bool(drafts) for *_, drafts in places) >= 5
+    assert len(places) == KILLS
+    for trace in moments[1:]:
+        assert sum(trace in found for *_, found in places) >= 3, trace
     run(command(killed, "--resume", "True"))
     for part in ("last", "best"):
         assert equal(weights(killed, part), weights(calm, part))
 
 
-def test_a_full_disk_is_named_and_the_checkpoint_before_it_serves(config, tmp_path):
-    """A limit on the size of a file makes writing fail as a full disk does, in the middle of the weights."""
+@pytest.mark.parametrize("first", ["last", "best"])
+def test_a_full_disk_is_named_and_the_checkpoint_before_it_serves(config, tmp_path, first):
+    """A limit on the size of a file makes writing fail as a full disk does, in the middle of the weights: those of a
+    checkpoint, or of the best model."""
     calm = undisturbed(config, tmp_path / "calm")
-    full = dataclasses.replace(config, output=str(tmp_path / "full"), save_steps=1)
+    full = dataclasses.replace(config, output=str(tmp_path / "full"), save_steps=1 if first == "last" else 500)
     run([sys.executable, "-c", "import depthkit.train as t; t.STOP_CHECK_BATCHES = 1; t.main()", *command(
         dataclasses.replace(full, max_hours=1e-9))[3:]])  # fmt: skip
     before = weights(full)
@@ -89,7 +130,7 @@ def test_a_full_disk_is_named_and_the_checkpoint_before_it_serves(config, tmp_pa
     process = start(full, preexec_fn=limit, stderr=subprocess.PIPE)
     message = process.communicate(timeout=120)[1]
     assert process.returncode == 1
-    assert "could not write a checkpoint" in message and "free some disk space" in message
+    assert f"could not write {full.output}/{first} (" in message and "free some disk space" in message
     assert equal(weights(full), before) and not list(Path(full.output).glob("*.draft"))
     run(command(full, "--resume", "True"))
     assert equal(weights(full), weights(calm))
@@ -207,6 +248,58 @@ def _reads_or_names(dataset, path):
         assert np.isfinite(sample["depth"].numpy()).all() and not sample["depth"][~sample["mask"]].any()
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint of one linear layer, {file name: bytes}, and a function that loads it from a folder."""
+
+    def parts(folder):
+        accelerator, layer = Accelerator(cpu=True), torch.nn.Linear(3, 2)
+        layer, optimizer = accelerator.prepare(layer, torch.optim.AdamW(layer.parameters()))
+        layer(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        scheduler = LambdaLR(optimizer.optimizer, lambda step: 1.0)
+        return accelerator, TrainConfig(data="data", output=str(folder), resume=True), Progress(), scheduler
+
+    def load(folder):
+        checkpoints.load(*parts(folder))
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    checkpoints.save(*parts(folder))
+    files = {path.name: path.read_bytes() for path in (folder / "last").iterdir()}
+    shutil.rmtree(folder / "last")
+    return folder, files, load
+
+
+@pytest.mark.parametrize("name", ["state.json", "model.safetensors", "optimizer.bin", "random_states_0.pkl"])
+@FUZZ
+@given(mutations=MUTATIONS)
+def test_a_damaged_checkpoint_loads_or_is_named(checkpoint, name, mutations):
+    folder, files, load = checkpoint
+    _lay_out(folder / "last", files | {name: damaged(files[name], mutations)})
+    try:
+        load(folder)
+    except ValueError as error:
+        assert str(folder / "last") in str(error)
+
+
+@pytest.mark.parametrize("name", ["optimizer.bin", "random_states_0.pkl"])
+def test_code_in_a_checkpoint_is_not_run(checkpoint, tmp_path, name):
+    folder, files, load = checkpoint
+    _lay_out(folder / "last", files)
+    torch.save(Payload(tmp_path / "ran"), folder / "last" / name)
+    # Random states that can't be read accelerate does without; nothing in training draws from them.
+    refused = pytest.raises(ValueError, match="last is damaged") if name == "optimizer.bin" else nullcontext()
+    with refused:
+        load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def _lay_out(folder, files):
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
 def test_the_signal_that_ends_a_session_is_no_special_case(config):
     """SIGTERM, as at the end of a Kaggle session: the process ends at once and the next one goes on."""
     process = start(dataclasses.replace(config, save_steps=1))
@@ -215,3 +308,32 @@ def test_the_signal_that_ends_a_session_is_no_special_case(config):
     assert process.wait(timeout=30) == -signal.SIGTERM
     run(command(config, "--resume", "True"))
     assert read_json(Path(config.output, "history.json"))[-1]["epoch"] == 2
+
+
+def anonymous_megabytes(pid):
+    """Memory of a process that is backed by no file: what it has allocated, not the libraries it has mapped."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads memory as Linux tells it")
+def test_the_memory_of_a_long_run_stays_level(config):
+    """4,000 steps in 250 epochs, so that evaluations and checkpoints count too, with a loader worker."""
+    process = start(dataclasses.replace(config, epochs=250, size=28, batch_size=1, workers=1))
+    seen = {}
+    while process.poll() is None:
+        time.sleep(0.5)
+        with suppress(psutil.NoSuchProcess, OSError, StopIteration):
+            for pid in (process.pid, *(child.pid for child in psutil.Process(process.pid).children())):
+                seen.setdefault(pid, []).append(anonymous_megabytes(pid))
+    assert process.returncode == 0
+    history = read_json(Path(config.output, "history.json"))
+    assert len(history) == 250
+    lasting = {pid: values for pid, values in seen.items() if len(values) > 0.8 * len(seen[process.pid])}
+    assert len(lasting) == 2  # the process and its loader worker; evaluation's come and go
+    for values in lasting.values():
+        quarter = len(values) // 4
+        early, late = np.median(values[quarter : 2 * quarter]), np.median(values[-quarter:])
+        print(f"{early:.0f} MB in the second quarter of the run, {late:.0f} MB in the last")
+        assert late < 1.03 * early

@@ -28,26 +28,29 @@ TRAIN = [
 ]
 
 
-def run(data, output, *machines):
-    """Start a launch for each of `machines` (its flags) at once, as their users would; returns what each printed."""
+def run(data, output, *machines, extra=([], []), fails=False):
+    """Start a launch for each of `machines` (its flags) at once, as their users would; returns what each printed.
+
+    `extra` are arguments for the training on each of them.
+    """
     arguments = [*TRAIN, "--data", str(data), "--output", str(output)]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
-            [*LAUNCH, *flags, *arguments],
+            [*LAUNCH, *flags, *arguments, *more],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for flags in machines
+        for flags, more in zip(machines, extra, strict=False)
     ]
     try:
         printed = [process.communicate(timeout=240)[0] for process in processes]
     finally:
         for process in processes:  # one that waits for a machine that failed would wait long
             process.terminate()
-    assert [process.returncode for process in processes] == [0] * len(machines), "\n".join(printed)
+    assert [bool(process.returncode) for process in processes] == [fails] * len(machines), "\n".join(printed)
     return printed
 
 
@@ -66,3 +69,10 @@ def test_two_machines_train_the_weights_that_two_processes_of_one_do(nyu_root, t
     state = read_json(two / "last" / "state.json")
     assert (state["epoch"], state["num_processes"]) == (1, 2)
     assert len(list((two / "last").glob("random_states_*.pkl"))) == 2  # one of each machine, for resuming
+
+    # Where a machine does not see the checkpoint, nobody goes on: its part would begin again beside the other's.
+    meet[-1] = free_port()
+    elsewhere = ["--output", str(tmp_path / "elsewhere")]
+    flags = [[*meet, "--machine_rank", "0"], [*meet, "--machine_rank", "1"]]
+    printed = run(nyu_root, two, *flags, extra=(["--resume", "True"], ["--resume", "True", *elsewhere]), fails=True)
+    assert all("it must lie on storage that all machines see" in text for text in printed)

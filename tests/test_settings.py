@@ -153,8 +153,9 @@ def test_a_stopped_run_goes_on_in_the_next_session(mount, on_kaggle, tmp_path):
     assert here.next_run("finetune") == replace(first, output=str(here.runs / "finetune-002"))
 
 
-def test_runs_on_the_sample_begin_anew(on_kaggle, monkeypatch):
+def test_runs_on_the_sample_begin_anew(on_kaggle, monkeypatch, tmp_path):
     monkeypatch.setenv("DEPTHKIT_PROFILE", "sample")
+    monkeypatch.setenv("DEPTHKIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DEPTHKIT_DATA", str(on_kaggle.data))
     here = Settings.detect()
     leave_checkpoint(here.runs / "finetune-001", here.next_run("finetune"), epoch=1)

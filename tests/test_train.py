@@ -134,6 +134,17 @@ def test_max_hours_saves_and_a_new_folder_goes_on(finished, tmp_path):
     assert read_json(Path(first.output, "last", "state.json")) == state
 
 
+def test_time_that_ends_within_an_epoch_of_few_batches_leaves_its_score(finished, tmp_path):
+    config, _ = finished
+    stopped = dataclasses.replace(config, output=str(tmp_path / "stopped"), max_hours=1e-9)
+    assert "max_hours reached" in run(command(stopped))
+    state = read_json(Path(stopped.output, "last", "state.json"))
+    assert (state["epoch"], state["batch"]) == (1, 0)
+    first = read_json(Path(config.output, "history.json"))[:1]
+    assert scores(read_json(Path(stopped.output, "history.json"))) == scores(first)
+    assert Path(stopped.output, "best", "model.safetensors").exists()
+
+
 def test_resuming_with_another_recipe_is_refused(finished):
     config, _ = finished
     done = subprocess.run(

@@ -1,10 +1,11 @@
-"""Take the figures and the table that README.md shows from the executed notebooks; or see that they still agree.
+"""Take the figures and tables that README.md shows from where they were measured; or see that they still agree.
 
-python tools/readme_results.py            # after `make notebooks`
-python tools/readme_results.py --check    # exit status 1 where README or a figure differs from the notebooks
+python tools/readme_results.py            # after `make notebooks` or `make bench`
+python tools/readme_results.py --check    # exit status 1 where README or a figure differs from its source
 
-A cell's tag says what is taken: `readme-results` a table, put between the two comments of that name in README.md;
-`readme-figure-NAME` a picture, written to docs/NAME.png.
+A notebook cell's tag says what is taken: `readme-results` a table, put between the two comments of that name in
+README.md; `readme-figure-NAME` a picture, written to docs/NAME.png. The first table of benchmarks/results.md, and what
+it says of the machine, goes to `readme-benchmarks`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
+BENCHMARKS = REPOSITORY / "benchmarks" / "results.md"
 FIGURES = REPOSITORY / "docs"
 
 
@@ -30,19 +32,28 @@ def tagged_outputs():
     return found
 
 
-def wanted_files():
-    """{path: content in bytes} as the notebooks would have it."""
-    readme, files = README.read_text(encoding="utf-8"), {}
+def tables():
+    """{mark in README.md: (its source, Markdown)}."""
+    found = {}
     for tag, (name, content) in tagged_outputs().items():
+        if tag.startswith("readme-") and not tag.startswith("readme-figure-"):
+            found[tag] = (name, "".join(content["text/markdown"]))
+    _title, measured = BENCHMARKS.read_text(encoding="utf-8").split("\n", 1)
+    return found | {"readme-benchmarks": (BENCHMARKS.name, measured.split("\n**")[0].strip())}
+
+
+def wanted_files():
+    """{path: content in bytes} as the sources would have it."""
+    readme, files = README.read_text(encoding="utf-8"), {}
+    for tag, (_name, content) in tagged_outputs().items():
         if tag.startswith("readme-figure-"):
             picture = base64.b64decode("".join(content["image/png"]))
             files[FIGURES / f"{tag.removeprefix('readme-figure-')}.png"] = picture
-        elif tag.startswith("readme-"):
-            marks = re.compile(rf"(<!-- {tag} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-            table = "".join(content["text/markdown"])
-            readme, count = marks.subn(lambda found, table=table: found[1] + table + found[2], readme)
-            if count != 1:
-                sys.exit(f"{name} has a cell tagged {tag}, and README.md {count} places for it instead of one")
+    for mark, (name, table) in tables().items():
+        place = re.compile(rf"(<!-- {mark} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        readme, count = place.subn(lambda found, table=table: found[1] + table + found[2], readme)
+        if count != 1:
+            sys.exit(f"{name} has a table for {mark}, and README.md {count} places for it instead of one")
     return files | {README: readme.encode()}
 
 
@@ -52,7 +63,7 @@ def main():
     options = parser.parse_args()
     stale = [path for path, content in wanted_files().items() if not path.exists() or path.read_bytes() != content]
     for path in stale:
-        print(f"{path.relative_to(REPOSITORY)} {'is not what the notebooks show' if options.check else 'written'}")
+        print(f"{path.relative_to(REPOSITORY)} {'is not what was measured' if options.check else 'written'}")
         if not options.check:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(wanted_files()[path])

@@ -83,6 +83,7 @@ def main():
         "SCENES": len({frame["name"].split("/")[0] for frame in frames}),
         "VAL": len(list(args.mixed.glob("val/**/*.h5"))),
         "EPOCHS": len(history),
+        "SEEN": f"{sum(row['train_seconds'] * row['images_per_second'] for row in rows):,.0f}",
         "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
         "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in rows) / 3600:.1f}",
         "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
