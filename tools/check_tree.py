@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST_CELL = REPOSITORY / "tools" / "kaggle_first_cell.py"
-MAX_BYTES = {".ipynb": 3_000_000, "": 5_000_000}
+MAX_BYTES = {".ipynb": 3_500_000, "": 5_000_000}
 
 
 def main():
@@ -29,7 +29,7 @@ def main():
 def check_size(path):
     limit = MAX_BYTES.get(path.suffix, MAX_BYTES[""])
     if path.stat().st_size > limit:
-        yield f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB, more than {limit / 1e6:.0f}"
+        yield f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1e6:.1f} MB, more than {limit / 1e6:.1f}"
 
 
 def check_notebook(path):
