@@ -226,6 +226,7 @@ def out_of_time(accelerator, deadline, batch=0) -> bool:
 
 
 def stop(accelerator, folder):
+    """End a run whose time is over, after its checkpoint was saved."""
     accelerator.print(f"max_hours reached: saved in {folder}/last; go on with resume=True")
     accelerator.end_training()
 
