@@ -62,10 +62,13 @@ def main():
         "|---|---|---|---|---|---|---|",
     ]
     print(*lines, sep="\n", flush=True)
+    rates = {}  # of one loader worker
     for row in rows(root, options.quick):
+        if row.get("workers") == 1:
+            rates = {side: row[side] for side in growth.SIDES}
         lines.append(line(row))
         print(lines[-1], flush=True)
-    for text in growth.tables(root, options.quick):
+    for text in growth.tables(root, options.quick, rates):
         lines.append(text)
         print(text, flush=True)
     if options.write:

@@ -1,4 +1,4 @@
-"""How cost grows with workers, processes, image size, encoder and batch, and what that would mean for 2 × T4."""
+"""How cost grows with processes, image size, encoder and batch, and what that would mean for 2 × T4."""
 
 import os
 import subprocess
@@ -9,7 +9,6 @@ from statistics import median
 
 from benchmarks.measure import alternate, cores, peak_memory
 from benchmarks.networks import article_batch, count_flops, forward_task, our_model, raw_batch, their_step
-from benchmarks.pipelines import train_row
 from benchmarks.reference import authors_twin
 from depthkit.files import read_json
 from depthkit.transforms import normalise
@@ -24,11 +23,12 @@ USEFUL = (0.5, 1.0)  # share of a vCPU's time, in cores like this machine's: two
 NYU_IMAGES, EPOCHS = 47_584, 10
 
 
-def tables(root, quick):
-    """All of it as lines of Markdown, one table after another as they are measured."""
-    size, images, rounds = (126, 8, 1) if quick else (518, 96, 3)
-    loader = {n: train_row(root, n, images, rounds, size) for n in sorted({1, 2, cores()})}
-    yield from table("Training pipeline, images/s", "workers", {n: _sides(row) for n, row in loader.items()})
+def tables(root, quick, rates):
+    """All of it as lines of Markdown, one table after another as they are measured.
+
+    `rates` are images a second of one loader worker, {"ours", "reference"}.
+    """
+    size, rounds = (126, 1) if quick else (518, 3)
     processes = {n: {"images/s": training_rate(root, n, quick)} for n in ((1,) if quick else (1, 2))}
     at = "56², one short epoch" if quick else "168²"
     yield from table(f"Training of tiny at {at}, a global batch of 8, images/s", "processes", processes)
@@ -39,7 +39,7 @@ def tables(root, quick):
         memory = {n: {side: peak_memory(side, "step", "vits", n, size, size) for side in SIDES} for n in (1, 2, 4)}
         yield from table(f"Peak memory of the vits training step at {size}², MB", "batch", memory)
     flops = count_flops(their_step(authors_twin(our_model("vits")), article_batch(raw_batch(1, size, size))))
-    yield from projection(flops, _sides(loader[1]))
+    yield from projection(flops, rates)
 
 
 def table(title, corner, rows):
@@ -103,10 +103,6 @@ def limit(loader, gpu) -> str:
     if min(loader) >= max(gpu):
         return "GPUs"
     return "loader" if max(loader) <= min(gpu) else "either"
-
-
-def _sides(row):
-    return {side: row[side] for side in SIDES}
 
 
 def _short(value):

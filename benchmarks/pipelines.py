@@ -32,7 +32,7 @@ def train_row(root, workers, images, rounds, size):
 
     with _single_threaded():
         seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
-    return speed_row(_name("training", workers, size), seconds, 6, images=len(ours) * BATCH)
+    return {"workers": workers} | speed_row(_name("training", workers, size), seconds, 6, images=len(ours) * BATCH)
 
 
 def eval_row(root, workers, images, rounds, size):
