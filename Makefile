@@ -46,7 +46,7 @@ test-slow: $(READY)  ## the tests that take minutes
 rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: about three minutes (Linux)
 	@$(BIN)/python tools/rehearse_kaggle.py
 
-bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: seven minutes, writes results.md and tried.md in benchmarks/
+bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: eight minutes, writes results.md and tried.md in benchmarks/
 	@$(BIN)/python -m benchmarks --write
 	@$(BIN)/python -m benchmarks.tried --write
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST_CELL = REPOSITORY / "tools" / "kaggle_first_cell.py"
-MAX_BYTES = {".ipynb": 3_500_000, "": 5_000_000}
+MAX_BYTES = {".ipynb": 3_000_000, "": 5_000_000}
 
 
 def main():
