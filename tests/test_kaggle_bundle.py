@@ -1,6 +1,5 @@
 """The bundle for Kaggle, uploaded by the real `kaggle` command to a stand-in of its server on this machine."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +9,8 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import check_tree
+import kaggle_bundle as bundle
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,14 +39,6 @@ for command in json.loads(sys.argv[2]):
 """
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-bundle = load_tool("kaggle_bundle")
 FIRST_CELL = (REPOSITORY / "tools" / "kaggle_first_cell.py").read_text().strip()
 
 
@@ -309,7 +302,7 @@ def test_the_course_has_titles_that_kaggle_takes():
 
 
 def test_notebooks_that_begin_differently_are_found(tmp_path):
-    check = load_tool("check_tree").check_first_cells
+    check = check_tree.check_first_cells
     paths = [write_notebook(tmp_path, name, "# Title", "import torch") for name in ("01_a", "02_b")]
     assert list(check(paths)) == []  # none has the cell yet
     write_notebook(tmp_path, "02_b", "# Title")

@@ -1,15 +1,13 @@
 """The course as Kaggle would run it, session by session; see tools/rehearse_kaggle.py."""
 
-import importlib.util
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
+import rehearse_kaggle
 
 from depthkit.files import read_json
 
-TOOL = Path(__file__).resolve().parent.parent / "tools" / "rehearse_kaggle.py"
 SESSIONS = ["01", "02", "03", "04-first", "04-second", "05"]
 
 
@@ -30,10 +28,7 @@ def printed(working):
 @pytest.mark.slow
 @pytest.mark.skipif(not may_unshare(), reason="needs Linux and the right to a root folder of its own")
 def test_the_course_runs_in_the_sessions_of_kaggle(tmp_path):
-    spec = importlib.util.spec_from_file_location("rehearse_kaggle", TOOL)
-    rehearsal = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rehearsal)
-    said = {working.name.removeprefix("working-"): printed(working) for working in rehearsal.rehearse(tmp_path)}
+    said = {working.name.removeprefix("working-"): printed(working) for working in rehearse_kaggle.rehearse(tmp_path)}
     assert list(said) == SESSIONS
     assert "profile kaggle: encoder vits, 2 process(es)" in said["04-first"]
     assert "max_hours reached" in said["04-first"] and "stopped after 1 of 3 epochs" in said["04-first"]

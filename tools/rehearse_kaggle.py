@@ -12,7 +12,6 @@ pixels, and two processes on the CPU stand for the two GPUs. It needs Linux and 
 """
 
 import argparse
-import importlib.util
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from shutil import copy
 
 import h5py
+import kaggle_bundle
 import torch
 
 from depthkit import author_weights, sample
@@ -100,9 +100,6 @@ def rehearse(place):
 
 def prepare(place):
     """The bundle's kernels, and what can be attached to them: {owner/slug: folder}."""
-    spec = importlib.util.spec_from_file_location("kaggle_bundle", Path(__file__).with_name("kaggle_bundle.py"))
-    kaggle_bundle = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(kaggle_bundle)
     kaggle_bundle.build(place / "bundle", USER, NYU, accelerate=pack_accelerate(place))
     write_nyu(place / "nyu" / "nyudepthv2")
     author_weights.export(relative_model(place / "nyu" / "nyudepthv2"), place / "weights" / AUTHORS_WEIGHTS)
