@@ -43,7 +43,7 @@ test: $(READY)  ## unit tests, then the notebooks through nbmake
 test-slow: $(READY)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow tests
 
-rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: about three minutes (Linux)
+rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: about four minutes (Linux)
 	@$(BIN)/python tools/rehearse_kaggle.py
 
 bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: eight minutes, writes results.md and tried.md in benchmarks/
