@@ -27,11 +27,11 @@ def masked_median(values, mask):
     alone.
     """
     values, mask = values.flatten(1), mask.flatten(1)
-    order = torch.where(mask, values.detach(), torch.inf).argsort(dim=1, stable=True)  # holes last
-    count = mask.sum(1, keepdim=True)
-    middle = torch.cat([(count - 1) // 2, count // 2], dim=1).clamp(0, values.shape[1] - 1)
-    median = values.gather(1, order.gather(1, middle)).mean(1)
-    return torch.where(count[:, 0] > 0, median, torch.nan)
+    ranked = torch.where(mask, values.detach(), torch.nan)
+    # Each finds the lower of two middle values, and is much faster than sorting.
+    middle = torch.stack([ranked.nanmedian(1).indices, (-ranked).nanmedian(1).indices], dim=1)
+    median = values.gather(1, middle).mean(1)
+    return torch.where(mask.any(1), median, torch.nan)
 
 
 def fit_scale_shift(pred, target, mask):

@@ -73,8 +73,9 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
         max_depth: metres, the largest depth a metric model can say.
         weights: a Hub id, a local folder in the Hub's format, an authors' `.pth` file, or None for random weights.
         init: "encoder" takes the encoder from `weights` and a fresh decoder, the paper's recipe (Yang 2024,
-            arXiv 2406.09414); "neck" takes the decoder's neck too and leaves the head fresh, which serves few images
-            better; "all" takes everything, and then objective and `max_depth` must agree.
+            arXiv 2406.09414); "neck" takes the decoder's neck too and a fresh head, which serves few images better: a
+            metric one says half of `max_depth` everywhere at first; "all" takes everything, and then objective and
+            `max_depth` must agree.
         input_size: shorter side in pixels at which the model will be trained; the encoder's own grid if None.
 
     Returns: `DepthAnythingForDepthEstimation` on the CPU, in float32; parameters that no output depends on are frozen.
@@ -93,6 +94,11 @@ def build_model(encoder, objective="metric", max_depth=10, weights=None, init="e
             reset_decoder(model)
         elif init == "neck":
             reset_decoder(model, parts=("head",))
+            if objective == "metric":
+                # A relative loss leaves the scale of the neck's features free: on large ones random last weights would
+                # begin in the sigmoid's flat ends, and their first gradients would harm the neck.
+                nn.init.zeros_(model.head.conv3.weight)
+                nn.init.zeros_(model.head.conv3.bias)
     return _ready(model)
 
 

@@ -78,7 +78,7 @@ def normalise(images):
     """uint8 (B, 3, H, W) RGB on any device → float32, as DINOv2 expects it (ImageNet mean and deviation)."""
     mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=images.device).view(3, 1, 1) * 255
-    return (images.float() - mean) / std
+    return torch.sub(images, mean).div_(std)  # two passes over the batch in one piece of memory, not three in three
 
 
 def _resize_image(image, size):

@@ -104,6 +104,22 @@ def test_neck_init_keeps_all_but_the_head_whatever_the_kind(relative_folder):
     assert model.config.depth_estimation_type == "metric" and model.config.max_depth == 10
 
 
+def test_neck_init_starts_in_mid_range_and_learns_whatever_the_scale_of_the_features(relative_folder, tmp_path):
+    """The relative loss does not hold that scale; the neck of the bundled model gives features of about 100."""
+    source = load_model(relative_folder)
+    with torch.no_grad():
+        for convolution in source.neck.convs:
+            convolution.weight *= 1e3
+    save_model(source, tmp_path / "large")
+    model = build_model("tiny", "metric", max_depth=8, weights=tmp_path / "large", init="neck")
+    depth = model(pixel_values=torch.randn(2, 3, 56, 56)).predicted_depth
+    assert (depth == 4).all()
+    depth.log().mean().backward()
+    assert model.head.conv3.weight.grad.abs().max() > 0
+    relative = build_model("tiny", "relative", weights=relative_folder, init="neck")
+    assert relative(pixel_values=torch.randn(2, 3, 56, 56)).predicted_depth.std() > 0
+
+
 def test_whole_init_keeps_the_decoder_and_refuses_another_kind(relative_folder):
     model = build_model("tiny", "relative", weights=relative_folder, init="all")
     assert same(model.parameters(), load_model(relative_folder).parameters())
