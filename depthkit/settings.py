@@ -73,8 +73,7 @@ class Settings:
         if self.encoder == "tiny":
             # Measured on the bundled rooms: small images and few of them want larger steps than the paper's 5e-6, and
             # too few to train a fresh neck.
-            recipe |= dict(size=168, epochs=12, batch_size=4, lr=5e-5, decoder_lr_factor=5.0, warmup_epochs=1.0)
-            recipe |= dict(init="neck", workers=0)
+            recipe |= dict(size=168, epochs=8, batch_size=4, lr=2e-5, warmup_epochs=1.0, init="neck", workers=0)
         elif self.profile == "sample":  # the real model on a laptop: small images, few epochs
             recipe |= dict(size=252, epochs=3, batch_size=2)
         else:
