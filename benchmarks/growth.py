@@ -1,4 +1,4 @@
-"""How cost grows with processes, image size, encoder and batch, and what that would mean for 2 × T4."""
+"""What an image costs; how cost grows with processes, size, encoder and batch; what that would mean for 2 × T4."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmarks.measure import alternate, cores, peak_memory
 from benchmarks.networks import article_batch, count_flops, forward_task, our_model, raw_batch, their_step
+from benchmarks.pipelines import stage_times
 from benchmarks.reference import authors_twin
 from depthkit.files import read_json
 from depthkit.transforms import normalise
@@ -29,6 +30,8 @@ def tables(root, quick, rates):
     `rates` are images a second of one loader worker, {"ours", "reference"}.
     """
     size, rounds = (126, 1) if quick else (518, 3)
+    steps = stage_times(root, 1 if quick else 15, size)
+    yield from table(f"A training image at {size} in one process and thread, without a loader", "step", steps)
     processes = {n: {"images/s": training_rate(root, n, quick)} for n in ((1,) if quick else (1, 2))}
     at = "56², one short epoch" if quick else "168²"
     yield from table(f"Training of tiny at {at}, a global batch of 8, images/s", "processes", processes)

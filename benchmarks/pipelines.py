@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import contextmanager
+from statistics import median
 
 import torch
 from torch.utils.data import DataLoader
@@ -51,6 +52,27 @@ def eval_row(root, workers, images, rounds, size):
     with _single_threaded():
         seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
     return speed_row(_name("evaluation", workers, size), seconds, 3, images=len(dataset))
+
+
+def stage_times(root, rounds, size):
+    """{step: {"ms": milliseconds an image}} of the training pipelines in one process and one thread.
+
+    No loader stands between: what the pipelines cost beyond this is handing over.
+    """
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
+    reference = ArticleNYU(dataset.files, "train", size)
+    arrays = [dict(zip(("image", "depth", "mask"), dataset.read(index), strict=True)) for index in range(BATCH)]
+    batch = torch.stack([dataset[index]["image"] for index in range(BATCH)])
+    steps = {
+        "ours: file to arrays": dataset.read,
+        "ours: resize, crop, mirror, jitter": lambda index: dataset.transform(arrays[index], index),
+        "ours: whole item": dataset.__getitem__,
+        "reference: whole item": reference.__getitem__,
+    }
+    tasks = {name: lambda step=step: [step(index) for index in range(BATCH)] for name, step in steps.items()}
+    with _single_threaded():
+        seconds = alternate(tasks | {"ours: normalised by the consumer": lambda: normalise(batch)}, rounds)
+    return {name: {"ms": 1e3 * median(times) / BATCH} for name, times in seconds.items()}
 
 
 def geometry_rows(root, images, size):
