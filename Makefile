@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The course runs without a download; HF_HUB_OFFLINE=0 lets notebook 01 fetch the published models (about 1 GB).
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test test-slow rehearse bench lint format lab notebooks readme sample kaggle clean
+.PHONY: help run test test-slow test-gpu rehearse bench bench-gpu lint format lab notebooks readme sample kaggle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,12 +36,15 @@ readme: $(READY)  ## take the tables and figures of README.md from notebooks and
 
 test: $(READY)  ## unit tests, then the notebooks through nbmake
 	@echo "==> Unit tests ..."
-	@$(BIN)/python -m pytest -m "not slow" tests
+	@$(BIN)/python -m pytest -m "not slow and not gpu" tests
 	@echo "==> Notebooks through nbmake ..."
 	@DEPTHKIT_RUNS="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
 test-slow: $(READY)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow tests
+
+test-gpu: $(READY)  ## the tests that need a GPU
+	@$(BIN)/python -m pytest -m gpu tests
 
 rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: about four minutes (Linux)
 	@$(BIN)/python tools/rehearse_kaggle.py
@@ -49,6 +52,9 @@ rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: 
 bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: eight minutes, writes results.md and tried.md in benchmarks/
 	@$(BIN)/python -m benchmarks --write
 	@$(BIN)/python -m benchmarks.tried --write
+
+bench-gpu: $(READY)  ## the same on a GPU: two minutes, writes benchmarks/gpu.md
+	@$(BIN)/python -m benchmarks.gpu --write
 
 lint: $(READY)  ## what CI checks besides the tests
 	@$(BIN)/ruff check .

@@ -147,11 +147,16 @@ def article_optimizer(model, lr=5e-6):
     return torch.optim.AdamW(groups, lr=lr, weight_decay=0.01)
 
 
-def article_step(model, optimizer, batch, max_depth=10):
+def article_loss(model, batch, max_depth=10):
+    """The loss of one batch (article, step 9)."""
+    depth = batch["depth"]
+    return authors_silog(model(batch["image"]), depth, (depth <= max_depth) & (depth >= 0.001))
+
+
+def article_step(model, optimizer, batch):
     """One training step (article, step 9)."""
     optimizer.zero_grad()
-    depth = batch["depth"]
-    loss = authors_silog(model(batch["image"]), depth, (depth <= max_depth) & (depth >= 0.001))
+    loss = article_loss(model, batch)
     loss.backward()
     optimizer.step()
     return loss
