@@ -1,7 +1,7 @@
 """What a GPU makes of it: python -m benchmarks.gpu [--quick] [--write]
 
 A training step in float16 and float32 beside the authors' code, what each encoder takes, what the loader delivers, and
-`depthkit.train` itself, whose precisions must agree. `--write` keeps the tables in benchmarks/gpu.md.
+`depthkit.train` itself. `--write` keeps the tables in benchmarks/gpu.md.
 """
 
 import argparse
@@ -23,14 +23,13 @@ from benchmarks.reference import article_loss, article_optimizer, authors_twin
 from depthkit import sample
 from depthkit.config import TrainConfig
 from depthkit.files import read_json
-from depthkit.settings import SAMPLE_CACHE, TINY_WEIGHTS
+from depthkit.settings import SAMPLE_CACHE
 from depthkit.train import objective_loss, parameter_groups
 from depthkit.transforms import normalise
 
 RESULTS = Path(__file__).with_name("gpu.md")
 STEPS = 5  # in each round: the GPU is waited for only then
 GIB = 2**30
-PRECISIONS = {"float32": "no", "float16": "fp16", "bfloat16": "bf16"}
 
 
 def scaled_step(loss, optimizer, half):
@@ -133,23 +132,6 @@ def train(root, folder, **options):
     return read_json(Path(folder, "history.json"))
 
 
-def precision_rows(root, epochs):
-    """{precision: {...}}: the course's recipe for the sample, in each precision."""
-    recipe = dict(encoder="tiny", weights=TINY_WEIGHTS, init="neck", size=168, epochs=epochs, batch_size=8)
-    recipe |= dict(lr=2e-5, warmup_epochs=min(1.0, epochs / 2), workers=min(4, cores()))
-    rows = {}
-    for name, precision in PRECISIONS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            history = train(root, folder, mixed_precision=precision, **recipe)
-        best = min(history, key=lambda row: row["abs_rel"])
-        rows[name] = {
-            "training loss at the end": history[-1]["train_loss"],
-            "AbsRel": best["abs_rel"],
-            "δ1": best["d1"],
-        }
-    return rows
-
-
 def recipe_row(root, copies, size, count):
     """{what: {...}}: the recipe for ViT-S on files of NYU's size, many links to the sample's few."""
     with tempfile.TemporaryDirectory() as folder:
@@ -175,7 +157,6 @@ def report(quick):
     yield from table(f"Training pipeline at {size}, images/s", "workers", loader_rows(root, quick))
     whole = recipe_row(root, 1 if quick else 20, size, count)
     yield from table(f"`depthkit.train`, ViT-S at {size}, float16, batch {count}", "", whole)
-    yield from table("The sample's recipe in each precision", "", precision_rows(root, 1 if quick else 8))
 
 
 def main():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_train import command, run, scores
 
-from depthkit import losses
+from depthkit import losses, sample
 from depthkit.alignment import align
 from depthkit.config import TrainConfig
 from depthkit.data import NYUDepthV2
@@ -18,6 +18,7 @@ from depthkit.evaluate import Protocol, evaluate, summarise
 from depthkit.files import read_json
 from depthkit.metrics import METRICS, depth_metrics
 from depthkit.models import build_model, load_model
+from depthkit.settings import SAMPLE_CACHE, TINY_WEIGHTS, Settings
 from depthkit.train import objective_loss
 
 pytestmark = pytest.mark.gpu
@@ -108,6 +109,19 @@ def test_training_in_each_precision_learns_what_the_cpu_learns(longer):
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
         again = summarise(evaluate(model, NYUDepthV2(config.data, "val")))["abs_rel"]["mean"]
         assert again == pytest.approx(min(row["abs_rel"] for row in rows), rel=0.01), "the CPU scores it otherwise"
+
+
+def test_the_samples_recipe_scores_alike_in_each_precision(tmp_path):
+    """The real thing: the bundled weights, fine-tuned as notebook 04 does it."""
+    root = sample.unpack_sample("rooms", SAMPLE_CACHE)
+    here = Settings("sample", data=root, runs=tmp_path, weights=str(TINY_WEIGHTS), encoder="tiny", num_processes=1)
+    best = {}
+    for precision in ("no", "fp16", "bf16"):
+        recipe = here.train_config(output=str(tmp_path / precision), batch_size=8, workers=4)
+        run(command(dataclasses.replace(recipe, mixed_precision=precision)), **ON_GPU)
+        best[precision] = min(row["abs_rel"] for row in history(recipe))
+    print("AbsRel", best)
+    assert max(best.values()) - min(best.values()) < 0.01, best
 
 
 def test_stopped_in_mid_epoch_and_resumed_in_half_precision(longer, tmp_path):

@@ -5,7 +5,7 @@ python tools/readme_results.py --check    # exit status 1 where README or a figu
 
 A notebook cell's tag says what is taken: `readme-results` a table, put between the two comments of that name in
 README.md; `readme-figure-NAME` a picture, written to docs/NAME.png. The first table of benchmarks/results.md, and what
-it says of the machine, goes to `readme-benchmarks`.
+it says of the machine, goes to `readme-benchmarks`, all of benchmarks/gpu.md to `readme-gpu`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
-BENCHMARKS = REPOSITORY / "benchmarks" / "results.md"
+BENCHMARKS = REPOSITORY / "benchmarks"
 FIGURES = REPOSITORY / "docs"
 
 
@@ -38,8 +38,13 @@ def tables():
     for tag, (name, content) in tagged_outputs().items():
         if tag.startswith("readme-") and not tag.startswith("readme-figure-"):
             found[tag] = (name, "".join(content["text/markdown"]))
-    _title, measured = BENCHMARKS.read_text(encoding="utf-8").split("\n", 1)
-    return found | {"readme-benchmarks": (BENCHMARKS.name, measured.split("\n**")[0].strip())}
+    cpu, gpu = (printed(BENCHMARKS / name) for name in ("results.md", "gpu.md"))
+    return found | {"readme-benchmarks": ("results.md", cpu.split("\n**")[0].strip()), "readme-gpu": ("gpu.md", gpu)}
+
+
+def printed(path):
+    """A file of the benchmarks without its title."""
+    return path.read_text(encoding="utf-8").split("\n", 1)[1].strip()
 
 
 def wanted_files():

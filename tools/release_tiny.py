@@ -63,6 +63,10 @@ def training_frames(mixed):
     return [{"name": name, "hash": f"{value:016x}"} for name, value in zip(names, hashes, strict=True)]
 
 
+def seconds(rows):
+    return sum(row["train_seconds"] + row["eval_seconds"] for row in rows)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True, nargs="+")
@@ -85,7 +89,8 @@ def main():
         "EPOCHS": len(history),
         "SEEN": f"{sum(row['train_seconds'] * row['images_per_second'] for row in rows):,.0f}",
         "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
-        "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in rows) / 3600:.1f}",
+        "HOURS": f"{seconds(rows[: -len(history)]) / 3600:.1f}",
+        "MINUTES": f"{seconds(history) / 60:.0f}",
         "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
         "PARAMETERS": f"{sum(p.numel() for p in load_model(args.out).parameters()) / 1e6:.2f}",
     }
