@@ -103,7 +103,7 @@ def test_training_in_each_precision_learns_what_the_cpu_learns(longer):
         config = dataclasses.replace(longer, output=f"{longer.output}-{precision}", mixed_precision=precision)
         assert "1 process(es) on cuda" in run(command(config), **ON_GPU)
         rows = history(config)
-        assert rows[0]["train_loss"] == pytest.approx(expected[0]["train_loss"], rel=0.02)
+        assert rows[0]["train_loss"] == pytest.approx(expected[0]["train_loss"], rel=0.05)
         assert rows[-1]["abs_rel"] == pytest.approx(expected[-1]["abs_rel"], rel=0.15)
         model = load_model(Path(config.output, "best"))
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -139,7 +139,7 @@ def test_stopped_in_mid_epoch_and_resumed_in_half_precision(longer, tmp_path):
     assert saved["_growth_tracker"] <= 1
     for mine, theirs in zip(scores(history(stopped)), scores(history(longer)), strict=True):
         assert mine["lr_encoder"] == theirs["lr_encoder"]
-        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.02)
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.05)
 
 
 LAUNCH = """
@@ -174,7 +174,7 @@ def test_two_forked_processes_train_in_half_precision(longer, tmp_path):
     assert "2 process(es) on cuda" in done.stdout and "launch returned" in done.stdout
     for mine, theirs in zip(history(two), history(one), strict=True):
         assert mine["lr_encoder"] == theirs["lr_encoder"] or mine["lr_encoder"] == pytest.approx(theirs["lr_encoder"])
-        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.02)
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.05)
     records = read_json(Path(two.output, "eval", "val.json"))["records"]
     assert len(records) == 5 and all(record["skipped"] is None for record in records)
     again = summarise(
