@@ -25,6 +25,11 @@ pytestmark = pytest.mark.gpu
 ON_GPU = {"ACCELERATE_USE_CPU": "false"}  # conftest.py keeps the other tests on the CPU
 
 
+@pytest.fixture(autouse=True)
+def a_gpu():
+    assert torch.cuda.is_available(), "these tests need a CUDA device, and PyTorch finds none"
+
+
 @pytest.fixture
 def longer(config):
     """Enough small steps for losses to be worth comparing."""
