@@ -53,7 +53,7 @@ bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: 
 	@$(BIN)/python -m benchmarks --write
 	@$(BIN)/python -m benchmarks.tried --write
 
-bench-gpu: $(READY)  ## the same on a GPU: two minutes, writes benchmarks/gpu.md
+bench-gpu: $(READY)  ## the same on a GPU: some minutes, writes benchmarks/gpu.md
 	@$(BIN)/python -m benchmarks.gpu --write
 
 lint: $(READY)  ## what CI checks besides the tests

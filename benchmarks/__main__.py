@@ -4,17 +4,13 @@ Some minutes on two cores, on a machine that does nothing else; `--quick` shows 
 numbers that mean nothing. `--write` keeps the tables in benchmarks/results.md.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
-from benchmarks import evaluation, growth, networks, pipelines
-from benchmarks.measure import cores, machine, peak_memory
+from benchmarks import command, evaluation, growth, networks, pipelines
+from benchmarks.command import machine_lines
+from benchmarks.measure import cores, peak_memory, ratio_text
 from depthkit import sample
 from depthkit.settings import SAMPLE_CACHE
 
 ENCODER = "vits"
-RESULTS = Path(__file__).with_name("results.md")
 
 
 def rows(root, quick):
@@ -42,40 +38,22 @@ def line(row):
     """One row in Markdown."""
     values = [f"{row[side]:.3g}" if row.get(side, 1e4) < 1e3 else f"{row[side]:.0f}" if side in row else ""
               for side in ("ours", "reference")]  # fmt: skip
-    ratio = "{:.1f} × ({:.1f} to {:.1f})".format(*row["ratio"]) if "ratio" in row else ""
+    ratio = ratio_text(row) if "ratio" in row else ""
     verdict = {True: "met", False: "**missed**", None: ""}[row.get("met")]
     return "| " + " | ".join([row["what"], row["unit"], *values, ratio, row.get("target", ""), verdict]) + " |"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="only see that it works")
-    parser.add_argument("--write", action="store_true", help=f"also write {RESULTS.name}")
-    options = parser.parse_args()
-    if options.quick and options.write:
-        sys.exit("--quick measures nothing worth keeping: leave out one of the two")
+def report(quick):
     root = sample.unpack_sample("rooms", SAMPLE_CACHE)
-    lines = [f"{name}: {text}  " for name, text in machine().items()]
-    lines += [
-        "",
-        "| what | unit | ours | reference | ratio (smallest to largest) | target | |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    print(*lines, sep="\n", flush=True)
+    yield from machine_lines()
+    yield from ("", "| what | unit | ours | reference | ratio (smallest to largest) | target | |", "|---" * 7 + "|")
     rates = {}  # of one loader worker
-    for row in rows(root, options.quick):
+    for row in rows(root, quick):
         if row.get("workers") == 1:
             rates = {side: row[side] for side in growth.SIDES}
-        lines.append(line(row))
-        print(lines[-1], flush=True)
-    for text in growth.tables(root, options.quick, rates):
-        lines.append(text)
-        print(text, flush=True)
-    if options.write:
-        RESULTS.write_text(
-            "# What `python -m benchmarks --write` printed\n\n" + "\n".join(lines) + "\n", encoding="utf-8"
-        )
+        yield line(row)
+    yield from growth.tables(root, quick, rates)
 
 
 if __name__ == "__main__":
-    main()
+    command.run("benchmarks", "results.md", __doc__, report)

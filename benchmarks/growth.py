@@ -59,14 +59,20 @@ def training_rate(root, processes, quick) -> float:
     options = dict(data=root, encoder="tiny", size=56 if quick else 168, batch_size=8 // processes, workers=0)
     options |= dict(epochs=1 if quick else 2, lr=3e-4, warmup_epochs=0.5)
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": str(max(1, cores() // processes))}
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        command += ["-m", "depthkit.train", "--output", folder]
-        command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"training in {processes} processes failed:\n{done.stderr[-2000:]}")
+        run_training(environment, launcher, output=folder, **options)
         return read_json(Path(folder, "history.json"))[-1]["images_per_second"]
+
+
+def run_training(environment, launcher=(), **options) -> str:
+    """What `depthkit.train` printed, with these options; `launcher` stands before it on the command line."""
+    command = [sys.executable, *launcher, "-m", "depthkit.train"]
+    command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def forward_times(encoder, sizes, rounds):

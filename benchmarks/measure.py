@@ -43,6 +43,11 @@ def speed_row(what, seconds, target=None, images=None):
     return row | ({"target": f"≥ {target:g} ×", "met": ratio[0] >= target} if target else {})
 
 
+def ratio_text(row) -> str:
+    """The ratio of a `speed_row`, with its extremes."""
+    return "{:.1f} × ({:.1f} to {:.1f})".format(*row["ratio"])
+
+
 def matmul_task(side):
     """A float32 matmul of `side` cubed as a task, and how many floating point operations it is."""
     a, b, out = (torch.randn(side, side) for _ in range(3))

@@ -7,7 +7,7 @@ from torch.optim import AdamW
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import alternate, matmul_task, speed_row
-from benchmarks.reference import article_optimizer, article_step, authors_twin
+from benchmarks.reference import article_loss, article_optimizer, authors_twin
 from depthkit.config import TrainConfig
 from depthkit.models import build_model
 from depthkit.train import objective_loss, parameter_groups
@@ -32,25 +32,33 @@ def article_batch(batch):
     return {"image": normalise(batch["image"]), "depth": torch.where(batch["mask"], batch["depth"], 0.0)}
 
 
-def our_step(model, batch, encoder, loss_function=None, **optimizer_options):
+def our_step(model, batch, encoder, loss_function=None, half=False, **optimizer_options):
     """A training step of `depthkit.train` as a task; `model` may be in a data-parallel wrapper."""
     config = TrainConfig(encoder=encoder)
     groups = parameter_groups(getattr(model.train(), "module", model), config)
     optimizer = AdamW(groups, weight_decay=config.weight_decay, **optimizer_options)
     loss_function = loss_function or objective_loss(config)
+    return _step(lambda: loss_function(model, batch), optimizer, half)
+
+
+def their_step(model, batch, half=False):
+    """The article's training step (step 9) as a task."""
+    return _step(lambda: article_loss(model, batch), article_optimizer(model.train()), half)
+
+
+def _step(loss, optimizer, half):
+    """In float32, or in float16 with a gradient scaler, on a GPU, as accelerate makes it."""
+    scaler = torch.amp.GradScaler(enabled=half)
 
     def step():
-        loss_function(model, batch).backward()
-        optimizer.step()
+        with torch.autocast("cuda", torch.float16, enabled=half):
+            value = loss()
+        scaler.scale(value).backward()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
 
     return step
-
-
-def their_step(model, batch):
-    """The article's training step as a task."""
-    optimizer = article_optimizer(model.train())
-    return lambda: article_step(model, optimizer, batch)
 
 
 def forward_task(model, pixels):

@@ -153,15 +153,6 @@ def article_loss(model, batch, max_depth=10):
     return authors_silog(model(batch["image"]), depth, (depth <= max_depth) & (depth >= 0.001))
 
 
-def article_step(model, optimizer, batch):
-    """One training step (article, step 9)."""
-    optimizer.zero_grad()
-    loss = article_loss(model, batch)
-    loss.backward()
-    optimizer.step()
-    return loss
-
-
 def authors_silog(pred, target, mask, lam=0.5):
     """√(mean g² − λ (mean g)²) over valid pixels, picked by the mask (authors, metric_depth/util/loss.py)."""
     g = target[mask].log() - pred[mask].log()

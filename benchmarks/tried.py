@@ -1,20 +1,18 @@
 """What else was tried on the training step, beside the step as it is: python -m benchmarks.tried [--quick] [--write]"""
 
-import argparse
-from pathlib import Path
-
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmarks.measure import alternate, machine, speed_row
+from benchmarks import command
+from benchmarks.command import machine_lines
+from benchmarks.measure import alternate, speed_row
 from benchmarks.networks import our_model, our_step, raw_batch
 from benchmarks.reference import authors_silog
 from depthkit.metrics import depth_metrics
 from depthkit.transforms import normalise
 
 ENCODER = "vits"
-RESULTS = Path(__file__).with_name("tried.md")
 AS_IT_IS = "as it is"
 
 
@@ -74,28 +72,14 @@ def lines(title, tasks, rounds):
         yield "| {what} | {ours:.3g} | {0:.2f} × ({1:.2f} to {2:.2f}) |".format(*row["ratio"], **row)
 
 
-def report(size, rounds):
-    yield from (f"{name}: {text}  " for name, text in machine().items())
+def report(quick):
+    size, rounds = (70, 1) if quick else (518, 5)
+    yield from machine_lines()
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
     yield from lines(f"Training step of {ENCODER} at {size}², batch 1", step_variants(size), rounds)
     yield from lines("Scores of 8 maps of 480 × 640", score_variants(8, 480, 640), rounds)
     distributed.destroy_process_group()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only see that it works")
-    parser.add_argument("--write", action="store_true", help=f"also write {RESULTS.name}")
-    options = parser.parse_args()
-    if options.quick and options.write:
-        parser.error("--quick measures nothing worth keeping: leave out one of the two")
-    written = ["# What `python -m benchmarks.tried --write` printed", ""]
-    for line in report(*((70, 1) if options.quick else (518, 5))):
-        print(line, flush=True)
-        written.append(line)
-    if options.write:
-        RESULTS.write_text("\n".join(written) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    command.run("benchmarks.tried", "tried.md", __doc__, report)

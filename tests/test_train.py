@@ -183,21 +183,14 @@ print("launch returned")
 """
 
 
-def test_two_launched_processes_after_a_threaded_forward_pass(config, tmp_path):
-    """A fork after multi-threaded work hangs unless the child keeps to one thread; two processes do the work of one.
-
-    The relative loss is a mean over images, so the gradients of two halves of a batch average to the whole's.
-    """
-    one = dataclasses.replace(config, objective="relative")
-    run(command(one))
-    two = dataclasses.replace(one, output=str(tmp_path / "two"), batch_size=2)
-    script = LAUNCH.format(config=dataclasses.asdict(two))
+def launched(script, environment):
+    """What a script printed that launches processes of its own."""
     process = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "2"},  # as on a GPU machine, where accelerate does not set it to 1
+        env=environment,
         start_new_session=True,
     )
     try:
@@ -206,6 +199,19 @@ def test_two_launched_processes_after_a_threaded_forward_pass(config, tmp_path):
         if process.poll() is None:  # children that hang would outlive their parent
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, printed
+    return printed
+
+
+def test_two_launched_processes_after_a_threaded_forward_pass(config, tmp_path):
+    """A fork after multi-threaded work hangs unless the child keeps to one thread; two processes do the work of one.
+
+    The relative loss is a mean over images, so the gradients of two halves of a batch average to the whole's.
+    """
+    one = dataclasses.replace(config, objective="relative")
+    run(command(one))
+    two = dataclasses.replace(one, output=str(tmp_path / "two"), batch_size=2)
+    # two threads, as on a GPU machine, where accelerate does not set them to 1
+    printed = launched(LAUNCH.format(config=dataclasses.asdict(two)), os.environ | {"OMP_NUM_THREADS": "2"})
     assert "2 process(es) on cpu" in printed and "launch returned" in printed
     mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (two, one))
     for a, b in zip(mine, theirs, strict=True):

@@ -64,6 +64,7 @@ def training_frames(mixed):
 
 
 def seconds(rows):
+    """Of training and evaluation, over rows of a history."""
     return sum(row["train_seconds"] + row["eval_seconds"] for row in rows)
 
 
