@@ -15,13 +15,13 @@ export HF_HUB_OFFLINE ?= 1
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-dev.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "depthkit needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "==> Setting up $(VENV) with $(PYTHON) (once; PyTorch is large, so this takes some minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt -r requirements-dev.txt
 	@# The authors' own code, which tests compare with; its dependencies (gradio, a second OpenCV) are not needed.
-	@$(BIN)/python -m pip install --quiet --no-deps -e . jkp-depth-anything-v2==0.1.1
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . jkp-depth-anything-v2==0.1.1
 	@touch $@
 	@echo "==> $(VENV) is ready."
 
@@ -56,9 +56,12 @@ bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: 
 bench-gpu: $(READY)  ## the same on a GPU: some minutes, writes benchmarks/gpu.md
 	@$(BIN)/python -m benchmarks.gpu --write
 
-lint: $(READY)  ## what CI checks besides the tests
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+lint: $(READY)  ## style, import directions, types, notebooks and links; says nothing when all is well
+	@mkdir -p build
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-cache > build/imports.txt || { cat build/imports.txt; exit 1; }
+	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/python tools/check_tree.py
 	@$(BIN)/python tools/readme_results.py --check
 
@@ -69,10 +72,10 @@ format: $(READY)  ## let ruff fix and format
 lab: $(READY)  ## open the course in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-sample: $(READY)  ## maintainers: render the bundled sample again, about 40 minutes (see data/sample/README.md)
-	@test -x .venv-render/bin/python || { python3.11 -m venv .venv-render && .venv-render/bin/pip install --quiet -r tools/requirements-render.txt; }
-	.venv-render/bin/python tools/check_renderer.py
-	for set in rooms halls teaching; do .venv-render/bin/python tools/render.py $$set --out build/raw || exit 1; done
+sample: $(READY)  ## maintainers: render the bundled sample again, about 40 minutes (see tools/renderer/README.md)
+	@test -x .venv-render/bin/python || { python3.11 -m venv .venv-render && .venv-render/bin/pip install --quiet -r tools/renderer/requirements.txt; }
+	.venv-render/bin/python tools/renderer/check_renderer.py
+	for set in rooms halls teaching; do .venv-render/bin/python tools/renderer/render.py $$set --out build/raw || exit 1; done
 	$(BIN)/python tools/build_sample.py --raw build/raw
 
 kaggle: $(READY)  ## lay out build/kaggle to upload: make kaggle KAGGLE_USER=name NYU=owner/slug
@@ -80,4 +83,4 @@ kaggle: $(READY)  ## lay out build/kaggle to upload: make kaggle KAGGLE_USER=nam
 	@$(BIN)/python tools/kaggle_bundle.py --user "$(KAGGLE_USER)" --nyu "$(NYU)"
 
 clean:  ## remove build products (not .venv, not runs)
-	rm -rf build .cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf build .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

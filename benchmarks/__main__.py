@@ -7,8 +7,8 @@ numbers that mean nothing. `--write` keeps the tables in benchmarks/results.md.
 from benchmarks import command, evaluation, growth, networks, pipelines
 from benchmarks.command import machine_lines
 from benchmarks.measure import cores, peak_memory, ratio_text
-from depthkit import sample
-from depthkit.settings import SAMPLE_CACHE
+from depthkit.course import sample
+from depthkit.course.settings import SAMPLE_CACHE
 
 ENCODER = "vits"
 

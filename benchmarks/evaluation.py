@@ -8,8 +8,9 @@ from torch import nn
 from benchmarks.measure import alternate, speed_row
 from benchmarks.networks import our_model
 from benchmarks.reference import ArticleNYU, article_evaluation, article_loader, authors_twin
-from depthkit.data import NYUDepthV2
-from depthkit.evaluate import evaluate, summarise
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.scoring.evaluate import evaluate
+from depthkit.scoring.statistics import summarise
 
 WORKERS = 1
 SHARED = ("d1", "abs_rel", "rmse", "mae", "silog")  # the article's five scores; ours are ten

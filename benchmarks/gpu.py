@@ -19,11 +19,11 @@ from benchmarks.growth import SIDES, run_training, table
 from benchmarks.measure import alternate, cores, ratio_text, speed_row
 from benchmarks.networks import article_batch, forward_task, our_model, our_step, raw_batch, their_step
 from benchmarks.reference import authors_twin
-from depthkit import sample
-from depthkit.config import TrainConfig
-from depthkit.files import read_json
-from depthkit.settings import SAMPLE_CACHE
-from depthkit.transforms import normalise
+from depthkit.course import sample
+from depthkit.course.settings import SAMPLE_CACHE
+from depthkit.data.transforms import normalise
+from depthkit.run_folder import read_json
+from depthkit.training.config import TrainConfig
 
 STEPS = 5  # in each round: the GPU is waited for only then
 GIB = 2**30

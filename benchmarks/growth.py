@@ -11,8 +11,8 @@ from benchmarks.measure import alternate, cores, peak_memory
 from benchmarks.networks import article_batch, count_flops, forward_task, our_model, raw_batch, their_step
 from benchmarks.pipelines import stage_times
 from benchmarks.reference import authors_twin
-from depthkit.files import read_json
-from depthkit.transforms import normalise
+from depthkit.data.transforms import normalise
+from depthkit.run_folder import read_json
 
 SIDES = ("ours", "reference")
 ENCODERS = ("tiny", "vits", "vitb")
@@ -67,7 +67,7 @@ def training_rate(root, processes, quick) -> float:
 
 def run_training(environment, launcher=(), **options) -> str:
     """What `depthkit.train` printed, with these options; `launcher` stands before it on the command line."""
-    command = [sys.executable, *launcher, "-m", "depthkit.train"]
+    command = [sys.executable, *launcher, "-m", "depthkit", "train"]
     command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:

@@ -10,7 +10,7 @@ import sys
 from benchmarks import networks
 from benchmarks.measure import own_peak_memory
 from benchmarks.reference import authors_twin
-from depthkit.transforms import normalise
+from depthkit.data.transforms import normalise
 
 REPEATS = 2  # the optimiser's state appears in the first step, and the second one needs its gradients beside it
 

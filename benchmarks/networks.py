@@ -8,10 +8,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import alternate, matmul_task, speed_row
 from benchmarks.reference import article_loss, article_optimizer, authors_twin
-from depthkit.config import TrainConfig
-from depthkit.models import build_model
-from depthkit.train import objective_loss, parameter_groups
-from depthkit.transforms import normalise
+from depthkit.data.transforms import normalise
+from depthkit.models.build import build_model
+from depthkit.training.config import TrainConfig
+from depthkit.training.losses import objective_loss
+from depthkit.training.schedule import parameter_groups
 
 
 def our_model(encoder):

@@ -9,10 +9,11 @@ from torch.utils.data import DataLoader
 
 from benchmarks.measure import alternate, speed_row
 from benchmarks.reference import ArticleNYU, article_loader
-from depthkit.config import TrainConfig
-from depthkit.data import NYUDepthV2
-from depthkit.loading import one_thread, open_splits, train_loader
-from depthkit.transforms import IMAGENET_STD, EvalTransform, normalise
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.data.loader import one_thread, train_loader
+from depthkit.data.transforms import IMAGENET_STD, EvalTransform, normalise
+from depthkit.training.config import TrainConfig
+from depthkit.training.splits import open_splits
 
 BATCH = 8
 
@@ -22,7 +23,7 @@ def train_row(root, workers, images, rounds, size):
     config = TrainConfig(data=str(root), size=size, batch_size=BATCH, workers=workers)
     dataset, _ = open_splits(config)
     dataset.files = dataset.files[:images]
-    ours = train_loader(dataset, config, num_processes=1)
+    ours = train_loader(dataset, config.batch_size, 1, config.seed, config.workers)
     reference = article_loader(ArticleNYU(dataset.files, "train", size), BATCH, workers)
     epochs = itertools.count()
 
@@ -55,7 +56,7 @@ def eval_row(root, workers, images, rounds, size):
 
 
 def stage_times(root, rounds, size):
-    """{step: {"ms": milliseconds an image}} of the training pipelines in one process and one thread.
+    """{step: {"ms": milliseconds per image}} of the training pipelines in one process and one thread.
 
     No loader stands between: what the pipelines cost beyond this is handing over.
     """
@@ -96,7 +97,8 @@ def resized_difference(root, index, size) -> float:
 def crop_difference(root, index, size) -> float:
     """Of our training crop, without colour jitter, to the same window of the reference's resized image.
 
-    Where the window lies, and whether it is mirrored, is found by the depth, which must be equal to the last bit.
+    Where the window lies, and whether it is mirrored, is found by the depth, which must be equal to the last bit where
+    the reference has any: where a map shrinks, ours keeps points that the reference's nearest neighbours miss.
 
     Raises: ValueError when no window has that depth.
     """
@@ -110,7 +112,8 @@ def crop_difference(root, index, size) -> float:
         image, depth = (crop[key].flip(-1) if mirrored else crop[key] for key in ("image", "depth"))
         for top, left in itertools.product(*(range(side - size + 1) for side in whole["depth"].shape)):
             window = (..., slice(top, top + size), slice(left, left + size))
-            if torch.equal(whole["depth"][window], depth):
+            measured = whole["depth"][window]
+            if torch.equal(torch.where(measured > 0, depth, 0), measured):
                 return _grey_difference(normalise(image[None])[0], whole["image"][window])
     raise ValueError(f"{crop['name']}: no window of the reference's depth equals our crop of it")
 

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose
 
-from depthkit import author_weights
-from depthkit.models import encoder_of_width
-from depthkit.transforms import IMAGENET_MEAN, IMAGENET_STD
+from depthkit.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from depthkit.models import convert
+from depthkit.models.encoders import encoder_of_width
 
 logging.getLogger("dinov2").setLevel(logging.ERROR)  # it warns that xFormers, made for GPUs, is not there
 from depth_anything_v2.dpt import DepthAnythingV2  # noqa: E402
@@ -88,7 +88,7 @@ class RandomCrop:
 def article_loader(dataset, batch_size, workers):
     """The article's loaders (its step 6), but that workers live on between passes, so that no pass times their start.
 
-    OpenCV keeps as many threads as it likes, as in the article; importing depthkit would have left it one.
+    OpenCV keeps as many threads as it likes, as in the article.
     """
     return DataLoader(
         dataset,
@@ -97,12 +97,7 @@ def article_loader(dataset, batch_size, workers):
         num_workers=workers,
         drop_last=True,
         persistent_workers=workers > 0,
-        worker_init_fn=_default_threads,
     )
-
-
-def _default_threads(_worker):
-    cv2.setNumThreads(-1)
 
 
 class MetricDepthAnything(DepthAnythingV2):
@@ -133,7 +128,7 @@ def authors_twin(model):
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "twin.pth")
-        author_weights.export(model, path)
+        convert.export(model, path)
         twin.load_state_dict(torch.load(path, weights_only=True))
     return twin
 

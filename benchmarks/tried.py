@@ -9,8 +9,8 @@ from benchmarks.command import machine_lines
 from benchmarks.measure import alternate, speed_row
 from benchmarks.networks import our_model, our_step, raw_batch
 from benchmarks.reference import authors_silog
-from depthkit.metrics import depth_metrics
-from depthkit.transforms import normalise
+from depthkit.data.transforms import normalise
+from depthkit.scoring.metrics import depth_metrics
 
 ENCODER = "vits"
 AS_IT_IS = "as it is"

@@ -2,27 +2,15 @@
 
 import os
 
+from helpers import write_frame
+
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that needs the network is a broken test
 os.environ["ACCELERATE_USE_CPU"] = "true"
 
-import h5py
-import numpy as np
 import pytest
 
-from depthkit.config import TrainConfig
-
-
-def write_frame(path, seed, height=60, width=80):
-    """One h5 file in the NYU format: a slanted plane with a hole, and a picture that shows its depth."""
-    rng = np.random.default_rng(seed)
-    near, slope = rng.uniform(1, 4), rng.uniform(-0.5, 1.5)
-    depth = (near + slope * np.linspace(0, 1, height)[:, None] + np.zeros((height, width))).astype(np.float32)
-    rgb = np.clip(255 - 40 * depth + rng.normal(0, 5, (3, height, width)), 0, 255).astype(np.uint8)
-    depth[5:9, 10:20] = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file["rgb"], file["depth"] = rgb, depth
+from depthkit.training.config import TrainConfig
 
 
 @pytest.fixture(scope="session")

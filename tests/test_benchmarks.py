@@ -5,8 +5,8 @@ import pytest
 from benchmarks import evaluation, growth, networks, pipelines
 from benchmarks.__main__ import line
 from benchmarks.measure import alternate, speed_row
-from depthkit import sample
-from depthkit.settings import SAMPLE_CACHE
+from depthkit.course import sample
+from depthkit.course.settings import SAMPLE_CACHE
 
 
 def test_both_sides_show_the_network_the_same_picture():

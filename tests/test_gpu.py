@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_train import command, launched, run, scores
+from helpers import STOP_EARLY, command, launched, run, scores
 
-from depthkit import losses, sample
-from depthkit.alignment import align
-from depthkit.config import TrainConfig
-from depthkit.data import NYUDepthV2
-from depthkit.evaluate import Protocol, evaluate, summarise
-from depthkit.files import read_json
-from depthkit.metrics import METRICS, depth_metrics
-from depthkit.models import build_model, load_model
-from depthkit.settings import SAMPLE_CACHE, TINY_WEIGHTS, Settings
-from depthkit.train import objective_loss
+from depthkit.course import sample
+from depthkit.course.settings import SAMPLE_CACHE, TINY_WEIGHTS, Settings
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.models.build import build_model, load_model
+from depthkit.run_folder import read_json
+from depthkit.scoring.alignment import align
+from depthkit.scoring.evaluate import evaluate
+from depthkit.scoring.metrics import METRICS, depth_metrics
+from depthkit.scoring.protocol import Protocol
+from depthkit.scoring.statistics import summarise
+from depthkit.training import losses
+from depthkit.training.config import TrainConfig
+from depthkit.training.losses import objective_loss
 
 pytestmark = pytest.mark.gpu
 ON_GPU = {"ACCELERATE_USE_CPU": "false"}  # conftest.py keeps the other tests on the CPU
@@ -132,8 +135,8 @@ def test_stopped_in_mid_epoch_and_resumed_in_half_precision(longer, tmp_path):
     """The gradient scaler goes on where it stood; sums on a GPU have no fixed order, so that weights are not equal."""
     run(command(longer), **ON_GPU)
     stopped = dataclasses.replace(longer, output=str(tmp_path / "stopped"), max_hours=1e-9)
-    code = "import depthkit.train as t; t.STOP_CHECK_BATCHES = 1; t.main()"
-    run([sys.executable, "-c", code, *command(stopped)[3:]], **ON_GPU)
+    code = STOP_EARLY
+    run([sys.executable, "-c", code, *command(stopped)[4:]], **ON_GPU)
     state = read_json(Path(stopped.output, "last", "state.json"))
     assert (state["epoch"], state["batch"]) == (0, 1)
     saved = torch.load(Path(stopped.output, "last", "scaler.pt"), weights_only=True)
@@ -150,11 +153,11 @@ LAUNCH = """
 from functools import partial
 import torch
 from accelerate import notebook_launcher
-from depthkit import train as training
-from depthkit.config import TrainConfig
-from depthkit.models import build_model
-from depthkit.predict import predict_depth
-from depthkit.settings import Settings
+from depthkit.training import train as training
+from depthkit.training.config import TrainConfig
+from depthkit.models.build import build_model
+from depthkit.models.predict import predict_depth
+from depthkit.course.settings import Settings
 
 if torch.cuda.device_count() < 2:  # both processes share it, which NCCL refuses
     training.InitProcessGroupKwargs = partial(training.InitProcessGroupKwargs, backend="gloo")

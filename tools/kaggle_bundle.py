@@ -13,14 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from depthkit.files import draft_folder, replace_folder, write_json
+from depthkit.run_folder import draft_folder, replace_folder, write_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATE = REPOSITORY / "kaggle-kernel-metadata.json"
@@ -129,24 +127,15 @@ def write_dataset(folder, user, accelerate=None):
 
 
 def build_wheel(folder):
-    """Depthkit's wheel with data/sample and weights in it, at depthkit/bundled, where depthkit.sample looks."""
-    with tempfile.TemporaryDirectory(prefix="depthkit-") as staging:
-        source, bundled = Path(staging), Path(staging) / "depthkit" / "bundled"
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(REPOSITORY / name, source)
-        shutil.copytree(REPOSITORY / "depthkit", source / "depthkit", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(REPOSITORY / "data" / "sample", bundled / "data" / "sample")
-        if (REPOSITORY / "weights").is_dir():
-            shutil.copytree(REPOSITORY / "weights", bundled / "weights")
-        (source / "MANIFEST.in").write_text("graft depthkit/bundled\n")
-        # The setuptools of this environment, so that no network is needed.
-        _pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder, source)
+    """Depthkit's wheel; the build backend puts the sample and the weights into it."""
+    # The build backend of this environment, so that no network is needed.
+    _pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder, REPOSITORY)
 
 
 def fetch_accelerate(folder, given=None):
-    """Put the wheel of accelerate that pyproject.toml asks for into `folder`: `given`, else downloaded."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = next(line for line in map(Requirement, project["dependencies"]) if line.name == "accelerate")
+    """Put the wheel of accelerate that requirements.txt asks for into `folder`: `given`, else downloaded."""
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = next(Requirement(line) for line in lines if line.startswith("accelerate"))
     if given is None:
         _pip("download", "--no-deps", "--only-binary=:all:", "--dest", folder, str(wanted))
         return

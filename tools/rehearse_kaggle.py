@@ -27,12 +27,13 @@ import h5py
 import kaggle_bundle
 import torch
 
-from depthkit import author_weights, sample
-from depthkit.data import NYUDepthV2
-from depthkit.files import read_json
-from depthkit.ladder import fit_one_scale_shift
-from depthkit.models import build_model
-from depthkit.settings import AUTHORS_WEIGHTS, SAMPLE_CACHE
+from depthkit.course import sample
+from depthkit.course.settings import AUTHORS_WEIGHTS, SAMPLE_CACHE
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.models import convert
+from depthkit.models.build import build_model
+from depthkit.run_folder import read_json
+from depthkit.scoring.baselines import fit_one_scale_shift
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = REPOSITORY / "build" / "rehearsal"
@@ -102,7 +103,7 @@ def prepare(place):
     """The bundle's kernels, and what can be attached to them: {owner/slug: folder}."""
     kaggle_bundle.build(place / "bundle", USER, NYU, accelerate=pack_accelerate(place))
     write_nyu(place / "nyu" / "nyudepthv2")
-    author_weights.export(relative_model(place / "nyu" / "nyudepthv2"), place / "weights" / AUTHORS_WEIGHTS)
+    convert.export(relative_model(place / "nyu" / "nyudepthv2"), place / "weights" / AUTHORS_WEIGHTS)
     link_packages(place / "packages")
     attachable = {f"{USER}/{kaggle_bundle.DATASET}": place / "bundle" / "dataset", NYU: place / "nyu"}
     return place / "bundle" / "kernels", attachable | {WEIGHTS: place / "weights"}

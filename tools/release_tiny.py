@@ -12,15 +12,17 @@ from pathlib import Path
 
 import torch
 
-from depthkit.config import TrainConfig
-from depthkit.data import NYUDepthV2
-from depthkit.depth_files import read_image
-from depthkit.duplicates import difference_hash
-from depthkit.evaluate import Protocol, evaluate, evaluation_report
-from depthkit.files import read_json, write_json
-from depthkit.models import build_model, load_model, save_model
-from depthkit.sample import unpack_motorcycle, unpack_sample
-from depthkit.settings import REPOSITORY, SAMPLE_CACHE
+from depthkit.course.sample import unpack_sample
+from depthkit.course.scenes import unpack_motorcycle
+from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.data.duplicates import difference_hash
+from depthkit.data.readers import read_image
+from depthkit.models.build import build_model, load_model, save_model
+from depthkit.run_folder import read_json, write_json
+from depthkit.scoring.evaluate import evaluate, evaluation_report
+from depthkit.scoring.protocol import Protocol
+from depthkit.training.config import TrainConfig
 
 CARD = Path(__file__).with_name("tiny_card.md")
 ROWS = ("abs_rel", "rmse", "log10", "d1")
@@ -49,9 +51,9 @@ def score(model, out):
                 write_json(out / "eval" / f"{name}.json", report)
             summary = report["summary"]
             cells = [f"{summary[key]['mean']:.3f}" for key in ROWS]
-            if summary["images"] > 1:
+            if report["images"] > 1:
                 cells[0] += f" ({summary['abs_rel']['low']:.3f} to {summary['abs_rel']['high']:.3f})"
-            lines.append(f"| {name} ({summary['images']}) | {label} | {' | '.join(cells)} |")
+            lines.append(f"| {name} ({report['images']}) | {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from pages import page as html_page
 
-from depthkit.files import read_json
+from depthkit.run_folder import read_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = REPOSITORY / "build" / "course"
@@ -83,19 +83,21 @@ def tidy(notebook):
 
 
 def print_result(runs):
-    """The last lines: the score, the baseline, and where to look."""
+    """The last lines: the score, those of the baselines that the run keeps beside it, and where to look."""
     reports = sorted(runs.glob("finetune-*/eval/val.json"))
     if reports:
         run = reports[-1].parent.parent
-        score = read_json(reports[-1])["summary"]["abs_rel"]
-        constant = read_json(run / "eval" / "constant.json")["summary"]["abs_rel"]
-        print(
-            f"fine-tuned model:      AbsRel {score['mean']:.3f}  "
-            f"(95 % interval {score['low']:.3f} to {score['high']:.3f})"
-        )
-        print(f"best constant depth:   AbsRel {constant['mean']:.3f}  (what it must beat; lower is better)")
-        print(f"model:                 {run / 'best'}")
-    print(f"pages to read:         {PAGES}")
+        print_score("fine-tuned model", reports[-1])
+        for baseline in sorted((run / "eval").glob("*.json")):
+            if baseline != reports[-1]:
+                print_score(f"to beat: {read_json(baseline)['model']}", baseline)
+        print(f"{'model':32} {run / 'best'}")
+    print(f"{'pages to read':32} {PAGES}")
+
+
+def print_score(label, report):
+    score = read_json(report)["summary"]["abs_rel"]
+    print(f"{label:32} AbsRel {score['mean']:.3f} (95 % interval {score['low']:.3f} to {score['high']:.3f})")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""What happens inside a Depth Anything, read off the real modules: shapes by stage, and the encoder's features."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import DepthAnythingForDepthEstimation
+
+from depthkit.data.transforms import PATCH, normalise
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from picture to depth: what it is, what comes out (C, H, W) of each of its parts, its parameters.
+
+    `layers` are the numbers of the encoder's layers whose tokens are tapped; empty elsewhere.
+    """
+
+    name: str
+    shapes: tuple[tuple[int, ...], ...]
+    parameters: int
+    layers: tuple[int, ...] = ()
+
+
+@torch.inference_mode()
+def stages(model: DepthAnythingForDepthEstimation, height: int, width: int) -> list[Stage]:
+    """Measure the stages of `model` for one picture of `height` × `width` pixels (multiples of 14) by running it.
+
+    Returns: picture, encoder, reassemble, fusion, head. The encoder's maps are its tokens laid out
+    on the patch grid, without the class token.
+    """
+    rows, columns = height // PATCH, width // PATCH
+    seen: dict[str, Any] = {}
+    parts = {"reassemble": model.neck.reassemble_stage, "fusion": model.neck.fusion_stage}
+    parts |= {"backbone": model.backbone, "head": model.head}
+    hooks = [
+        part.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output}))
+        for name, part in parts.items()
+    ]
+    was_training = model.training
+    try:
+        model.eval()(pixel_values=torch.zeros(1, 3, height, width, device=next(model.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    tokens = seen["backbone"].feature_maps
+    layers = tuple(int(name.removeprefix("stage")) for name in model.backbone.out_features)
+    return [
+        Stage("picture", ((3, height, width),), 0),
+        Stage("encoder", tuple((t.shape[-1], rows, columns) for t in tokens), count(model.backbone), layers),
+        Stage("reassemble", _shapes(seen["reassemble"]), count(model.neck.reassemble_stage) + count(model.neck.convs)),
+        Stage("fusion", _shapes(seen["fusion"]), count(model.neck.fusion_stage)),
+        Stage("head", ((1, *seen["head"].shape[-2:]),), count(model.head)),
+    ]
+
+
+def count(module: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.inference_mode()
+def encoder_features(model: DepthAnythingForDepthEstimation, images: torch.Tensor) -> torch.Tensor:
+    """Return the features of the encoder's last tapped layer.
+
+    Args:
+        images: uint8 (B, 3, H, W), sides multiples of 14.
+
+    Returns: float32 (B, C, H / 14, W / 14) on the CPU.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    tokens = model.backbone(normalise(images.to(device))).feature_maps[-1][:, 1:]  # without the class token
+    rows, columns = images.shape[-2] // PATCH, images.shape[-1] // PATCH
+    return tokens.transpose(1, 2).reshape(len(images), -1, rows, columns).float().cpu()
+
+
+def principal_colours(features: torch.Tensor) -> torch.Tensor:
+    """Turn the first three principal components of all patches together into colours.
+
+    The features (B, C, h, w) become colours (B, h, w, 3) from 0 to 1.
+
+    A component's sign is arbitrary; each is turned so that its largest weight is positive, and stretched to its 1st
+    and 99th percentile.
+    """
+    batch, channels, rows, columns = features.shape
+    patches = features.permute(0, 2, 3, 1).reshape(-1, channels).double()
+    patches = patches - patches.mean(0)
+    axes = torch.linalg.svd(patches, full_matrices=False).Vh[:3]
+    axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+    values = patches @ axes.T
+    low, high = torch.quantile(values, torch.tensor([0.01, 0.99], dtype=values.dtype), dim=0)
+    return ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1).reshape(batch, rows, columns, 3).float()
+
+
+def _shapes(maps: Iterable[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(m.shape[1:]) for m in maps)

@@ -1,0 +1,1 @@
+"""Image and depth pairs: files, data sets, checks, transforms and batches."""

@@ -1,0 +1,249 @@
+"""From the files of a sensor or a public data set to the folder that RGBDFolder reads: split, linked or converted."""
+
+import filecmp
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from depthkit.camera import disparity_to_depth, ray_distance_to_depth
+from depthkit.data import import_sources as sources
+from depthkit.data import readers
+from depthkit.data.import_sources import Cameras, Frame, Kind, ReadArray, listed
+from depthkit.errors import InputError
+from depthkit.run_folder import read_json, replaced_file, write_json
+
+Parts = dict[str, list[Frame]]
+Plan = dict[str, Path | ReadArray | dict]  # {path below DATA: a file to link, an array to compute, JSON}
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import did: pairs of each split, units per metre of linked integer depth, and the rest in words."""
+
+    data: Path
+    pairs: dict[str, int]
+    depth_scale: float | None
+    words: list[str]
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} pair(s) in {name}" for name, count in self.pairs.items())
+        following = f"next: depthkit check {quote(str(self.data))}"  # which finds the unit in import.json
+        return "\n".join([f"{self.data}: {counts}", *self.words, following])
+
+
+def import_data(
+    source: Path,
+    data: Path,
+    rgb: str | None = None,
+    depth: str | None = None,
+    kind: Kind | None = None,
+    depth_scale: float | None = None,
+    val: float = 0.2,
+    baseline: float | None = None,
+    focal: float | None = None,
+    ray_distance: bool = False,
+    hfov: float | None = None,
+    intrinsics: tuple[float, float, float, float] | None = None,
+) -> ImportSummary:
+    """Bring the photos and depth maps of a sensor or a public data set into a folder to train on.
+
+    Files that can stay as they are become hard links (else symbolic links, else copies); other depth is converted to
+    float32 metres (.npy), other photos to PNG. It can be run again: what is there already stays.
+
+    Args:
+        source: folder, or the labelled .mat of NYU Depth V2
+        data: folder to write: train/ and val/ with rgb/ and depth/, camera.json, import.json
+        rgb: pattern of the photos, such as '*.color.png' or 'rgb/*.png'; folder and parts under * pair the files
+        depth: pattern of the depth maps; for the NYU .mat: raw (default) or filled
+        kind: what lies in source; guessed when left out
+        depth_scale: units per metre of integer depth (1000 for mm), or per pixel of integer disparity
+        val: share for validation: whole scenes if there are several, else the end of the sequence after a gap
+        baseline: metres between stereo cameras; the depth files then hold disparity in pixels
+        focal: focal length in pixels of the disparity maps
+        ray_distance: the depth files hold the distance along the ray
+        hfov: horizontal field of view of the photos, degrees
+        intrinsics: fx fy cx cy in pixels of the photos; by default from camera files of known names
+
+    Raises: InputError before anything is written, when source or settings don't fit or `data` holds other files.
+    """
+    settings = {name: value for name, value in locals().items() if name not in ("source", "data")}
+    source, data = Path(source), Path(data)
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder; name the one that holds the recordings")
+    _check_settings(settings)
+    files = [source] if source.is_file() else sources.files_below(source, data)
+    kind = kind or ("pairs" if rgb else sources.guess_kind(source, files))
+    scale = depth_scale or sources.UNITS.get(kind)
+    frames, left_out = sources.find_frames(kind, source, files, rgb, depth)
+    parts, split = split_frames(frames, val)
+    frames = [frame for part in parts.values() for frame in part]
+    cameras = sources.find_cameras(frames, source, hfov, intrinsics)
+    _check_frames(frames, cameras if ray_distance else None)
+    disparity = None if focal is None or baseline is None else (focal, baseline)
+    read = partial(read_metres, scale=scale, disparity=disparity, ray_cameras=cameras if ray_distance else None)
+    read(frames[0])  # a unit that is missing or wrong shows before anything is written
+    record = settings | {"source": str(source.resolve()), "kind": kind, "depth_scale": scale}
+    plan: Plan = {"import.json": json.loads(json.dumps(record))}
+    plan |= _plan_cameras(parts, cameras) | _plan_pictures(parts, read if disparity or ray_distance else None)
+    _check_target(data, plan)
+    done = Counter(_put(data / name, content) for name, content in tqdm(plan.items(), "import", disable=None))
+    words = [f"split: {split}", "files: " + ", ".join(f"{count} {what}" for what, count in done.items())]
+    where = "camera.json" if "camera.json" in plan else "a .json beside each photo"
+    words.append(f"camera: {where}" if cameras else "camera: unknown; --hfov or --intrinsics would say it")
+    words += [f"left out: {line}" for line in left_out]
+    unit = None if disparity or ray_distance else scale
+    return ImportSummary(data, {name: len(part) for name, part in parts.items()}, unit, words)
+
+
+def _check_settings(given: dict[str, Any]) -> None:
+    for name in ("depth_scale", "baseline", "focal", "hfov"):
+        if given[name] is not None and not 0 < given[name] < (180 if name == "hfov" else np.inf):
+            raise InputError(f"{name} {given[name]}: give a number above 0, and for hfov below 180 degrees")
+    if not 0 <= given["val"] <= 1:
+        raise InputError(f"val {given['val']}: give the share of validation, 0 to 1")
+    if (given["baseline"] is None) != (given["focal"] is None) or (given["baseline"] and given["ray_distance"]):
+        raise InputError("baseline and focal come together and without ray_distance: leave out what doesn't fit")
+
+
+def _check_frames(frames: list[Frame], ray_cameras: Cameras | None) -> None:
+    for frame in frames:
+        if _suffix(frame.depth) not in ("", *readers.DEPTHS):
+            raise InputError(f"{frame.depth}: depth is read from {', '.join(readers.DEPTHS)}; convert it to one")
+        if ray_cameras is not None and frame.name not in ray_cameras:
+            raise InputError(f"{frame.photo}: ray distance needs the camera of each photo; give --intrinsics or --hfov")
+
+
+def read_metres(
+    frame: Frame, scale: float | None, disparity: tuple[float, float] | None, ray_cameras: Cameras | None
+) -> np.ndarray:
+    """Planar depth of a frame, float32 (H, W), metres.
+
+    Its file holds that in units of 1/`scale`; or disparity in pixels, with (focal length in pixels, baseline in
+    metres); or distance along the rays of the photo's camera.
+    """
+    depth = readers.read_depth(frame.depth, scale) if isinstance(frame.depth, Path) else frame.depth()
+    if disparity:
+        return disparity_to_depth(depth, *disparity)
+    if ray_cameras:
+        intrinsics, (width, height) = ray_cameras[frame.name]
+        return ray_distance_to_depth(depth, intrinsics.scaled(depth.shape[1] / width, depth.shape[0] / height))
+    return depth
+
+
+def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
+    """Frames in their order → those of train and val, and how in words.
+
+    The data set's own split comes first; then whole scenes (the first folder in which names differ), drawn by a hash
+    of their names; a single sequence is cut, and 2 % of it, at least 1 frame, left out between the two blocks.
+    """
+    if {frame.split for frame in frames} == {"train", "val"}:
+        return {name: [f for f in frames if f.split == name] for name in ("train", "val")}, "the data set's own"
+    if val in (0, 1):
+        return {"val" if val else "train": frames}, "none"
+    folders = zip_longest(*(frame.name.split("/")[:-1] for frame in frames), fillvalue=".")
+    scenes = next((level for level in folders if len(set(level)) > 1), ())
+    if scenes and len(set(scenes)) < len(frames):
+        held = _choose(Counter(scenes), val * len(frames))
+        parts = {"train": [f for f, scene in zip(frames, scenes, strict=True) if scene not in held]}
+        parts["val"] = [f for f, scene in zip(frames, scenes, strict=True) if scene in held]
+        return parts, f"by scene; train {listed(sorted(set(scenes) - held))}; val {listed(sorted(held))}"
+    gap = max(1, round(0.02 * len(frames)))
+    if len(frames) < gap + 2:
+        raise InputError(f"{len(frames)} pair(s) can't be split with a gap; give 3 or more, or --val 0 for none")
+    last = min(max(1, round(val * len(frames))), len(frames) - gap - 1)
+    parts = {"train": frames[: -last - gap], "val": frames[-last:]}
+    blocks = [f"{name} {part[0].name} to {part[-1].name}" for name, part in parts.items()]
+    between = listed(frame.name for frame in frames[-last - gap : -last])
+    return parts, f"by blocks of one sequence; {'; '.join(blocks)}; left out between them {between}"
+
+
+def _choose(sizes: Counter[str], wanted: float) -> set[str]:
+    """Scenes with about the wanted number of frames, at least one; the largest scene is never among them."""
+    drawn = sorted(sizes, key=lambda scene: hashlib.sha1(scene.encode()).digest())
+    drawn.remove(max(drawn, key=lambda scene: sizes[scene]))
+    chosen: set[str] = set()
+    for scene in drawn:
+        if abs(wanted - sizes[scene]) < wanted:
+            chosen.add(scene)
+            wanted -= sizes[scene]
+    return chosen or {min(drawn, key=lambda scene: sizes[scene])}
+
+
+def _plan_cameras(parts: Parts, cameras: Cameras) -> Plan:
+    """One camera.json where all photos share one camera and size, else a .json beside each photo that has one."""
+    keys = ("fx", "fy", "cx", "cy", "width", "height")
+    content = {name: dict(zip(keys, (*k, *size), strict=True)) for name, (k, size) in cameras.items()}
+    frames = {frame.name: part for part, frames in parts.items() for frame in frames}
+    if len(content) == len(frames) and len(set(cameras.values())) == 1:
+        return {"camera.json": next(iter(content.values()))}
+    return {f"{frames[name]}/rgb/{name}.json": camera for name, camera in content.items()}
+
+
+def _plan_pictures(parts: Parts, read: Callable[[Frame], np.ndarray] | None) -> Plan:
+    """Photos and depth maps: linked where RGBDFolder can read them; all depth through `read` where that is given."""
+    plan: Plan = {}
+    for split, frame in ((split, frame) for split, part in parts.items() for frame in part):
+        photo, depth = frame.photo, partial(read, frame) if read else frame.depth
+        if isinstance(photo, Path) and _suffix(photo) not in readers.PHOTOS:
+            photo = partial(readers.read_image, photo)
+        plan[f"{split}/rgb/{frame.name}{_suffix(photo) or '.png'}"] = photo
+        plan[f"{split}/depth/{frame.name}{_suffix(depth) or '.npy'}"] = depth
+    return plan
+
+
+def _suffix(content: Path | ReadArray) -> str:
+    return content.suffix.lower() if isinstance(content, Path) else ""
+
+
+def _check_target(data: Path, plan: Plan) -> None:
+    """What is in the folder already must be what this import would put there. Raises InputError."""
+    inside = [path for path in (data, *data.rglob("*")) if path.is_file() or (path.is_symlink() and not path.is_dir())]
+    there = [path for path in inside if not path.name.startswith(".") and path.suffix != ".draft"]
+    for path in sorted(there, key=lambda path: path.name != "import.json"):
+        content = plan.get(path.relative_to(data).as_posix())
+        same = content is not None and path.exists() and (data / "import.json").exists()
+        if same and isinstance(content, Path):
+            same = filecmp.cmp(path, content)
+        elif same and isinstance(content, dict):
+            same = read_json(path) == content
+        if not same:
+            raise InputError(f"{path}: this import would not write it so; remove {data} or name another folder")
+
+
+def _put(target: Path, content: Path | ReadArray | dict) -> str:
+    """Make one file; returns in a word how."""
+    if target.exists():
+        return "there already"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, dict):
+        write_json(target, content)
+        return "written"
+    if isinstance(content, Path):
+        for link in (os.link, os.symlink):
+            try:
+                link(content.resolve(), target)
+                return "linked"
+            except OSError:  # another file system, or one without links
+                continue
+        with replaced_file(target) as draft:
+            shutil.copy2(content, draft)
+        return "copied"
+    with replaced_file(target) as draft, draft.open("wb") as stream:
+        if target.suffix == ".png":
+            Image.fromarray(content()).save(stream, "PNG")
+        else:
+            np.save(stream, content().astype(np.float32))
+    return "converted"

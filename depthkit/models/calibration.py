@@ -1,0 +1,246 @@
+"""Calibrate a model to its camera with a few measured distances: a scale, or a scale and a shift, kept if it helps.
+
+A metric model errs by a factor when its lens is another than in training, and by a shift when distances are measured
+from elsewhere than the camera's centre: both are fitted to depth. A relative model gives disparity up to scale and
+shift (Ranftl 2020, arXiv 1907.01341), so that they are fitted to 1 / metres, and the calibrated model predicts metres.
+"""
+
+import copy
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from depthkit.data.datasets import DepthDataset
+from depthkit.data.readers import LISTED, read_image
+from depthkit.errors import InputError
+from depthkit.masked import Map, valid_mask
+from depthkit.models.build import load_model
+from depthkit.models.predict import predict_depth, predict_disparity
+from depthkit.run_folder import read_json, replaced_file, write_json
+
+Space = Literal["depth", "disparity"]
+Values = tuple[list[float], list[float], list[int]]  # of each point: raw prediction, metres, the part it belongs to
+FILE = "calibration.json"  # beside the weights
+SECTION = "\n\n## Calibration\n\n"
+COLUMNS = ("file", "u", "v", "metres")
+NEAREST, FARTHEST = 1e-3, 1e3  # metres: what a calibrated depth, or disparity, is clamped to
+PIXELS = 1000  # of each depth map, spread evenly, so that every picture counts alike
+FOLDS = 10
+SHIFT_PARTS = 10  # a shift that fewer points give a metric model can ruin all other distances
+CAUTION = 6  # the number in `Calibration.kept`
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scale and shift for a model's output, and how much they help with points that took no part in the fit.
+
+    scale, shift: metres = scale · depth + shift, or 1 / metres = scale · disparity + shift, as `space` says.
+    points: number of measured points. parts: how many parts (points, photos or folds) were held out in turn.
+    error_before, error_after: mean |log(predicted / measured)| without calibration, and with one fitted to the other
+        parts; for small errors that is the relative error. Before, a relative model knows no metres: what counts then
+        is the median distance of the other points.
+    """
+
+    scale: float
+    shift: float
+    space: Space
+    points: int
+    parts: int
+    error_before: float
+    error_after: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the held-out error fell by more than chance explains, so that it helps with other points too.
+
+        With n parts and k numbers fitted, and f = n − k, it must fall to f / (f + 6) of what it was. Where points only
+        scatter about a good model, by 15 %, 2 % of draws of 3 points pass that in a simulation, and 1 % of 5 or more.
+        """
+        return _is_better(self.error_after, self.error_before, self.parts - 1 - (self.shift != 0))
+
+    def __str__(self) -> str:
+        left = "metres" if self.space == "depth" else "1 / metres"
+        verdict = "" if self.kept else "; NOT kept, as that may be chance: measure more points, in more photos"
+        return (
+            f"{left} = {self.scale:.4g} · {self.space} {self.shift:+.4g}, from {self.points} points; error held out "
+            f"({self.parts} parts in turn) {self.error_before:.1%} before, {self.error_after:.1%} after{verdict}"
+        )
+
+
+def calibrate(folder: str | Path, source: str | Path | DepthDataset) -> Calibration:
+    """Fit a calibration to measured points and, if it is `kept`, save it as `calibration.json` beside the weights.
+
+    The fit minimises the mean relative error, which one bad point hardly moves. It is a scale alone, unless a shift
+    lowers the held-out error once more by as much as `kept` asks. Held out are photos in turn where there are three or
+    more, and points otherwise; of a data set, ten blocks of neighbouring pictures.
+
+    Args:
+        folder: a model folder; its weights are not changed, and an earlier calibration takes no part.
+        source: a CSV file with the header file,u,v,metres: a photo (relative to the CSV's folder), column and row of a
+            pixel of it (whole numbers are pixel centres), and the planar depth there; or a data set with depth.
+
+    Returns: the calibration, whether it is kept or not; if not, the folder stays as it is.
+
+    Raises: InputError for bad rows (with their lines), fewer than 2 points, or a folder that is not a local model.
+    """
+    if not Path(folder, "config.json").is_file():
+        raise InputError(f"{folder}: no config.json in it; calibration is saved in a local model folder, so name one")
+    model = load_model(folder)
+    values = _dataset_values(model, source) if isinstance(source, DepthDataset) else _csv_values(model, Path(source))
+    calibration = fit_calibration(*values, "disparity" if _is_relative(model) else "depth")
+    if calibration.kept:
+        write_json(Path(folder, FILE), asdict(calibration))
+        _show_in_card(Path(folder, "README.md"), calibration)
+    return calibration
+
+
+def _show_in_card(card: Path, calibration: Calibration) -> None:
+    text = card.read_text(encoding="utf-8").partition(SECTION)[0] if card.is_file() else ""
+    with replaced_file(card) as draft:
+        draft.write_text(f"{text.rstrip()}{SECTION}{calibration}. depthkit applies it; `pipeline` does not.\n", "utf-8")
+
+
+def load_calibration(folder: str | Path) -> Calibration | None:
+    """The calibration of a model folder, or None where there is none (a Hub id too). Raises InputError if damaged."""
+    path = Path(folder, FILE)
+    if not path.is_file():
+        return None
+    try:
+        return Calibration(**read_json(path))
+    except TypeError as error:
+        raise InputError(f"{path} holds no calibration ({error}); remove it, and calibrate again") from error
+
+
+def apply_calibration(prediction: Map, calibration: Calibration | None) -> Map:
+    """A model's output, array or tensor of any shape → metres; without a calibration the output as it is.
+
+    Depth is at least 1 mm, and disparity at least 1 / 1000 m, beyond which nothing is told apart. NaN stays NaN.
+    """
+    if calibration is None:
+        return prediction
+    return _metres(prediction, calibration.scale, calibration.shift, calibration.space)
+
+
+def predict_calibrated(model: PreTrainedModel, image: np.ndarray, calibration: Calibration | None) -> np.ndarray:
+    """The model's depth or disparity of one uint8 RGB photo (H, W, 3), calibrated; float32 (H, W)."""
+    return apply_calibration((predict_disparity if _is_relative(model) else predict_depth)(model, image), calibration)
+
+
+def fit_calibration(
+    predicted: Sequence[float], metres: Sequence[float], parts: Sequence[int], space: Space
+) -> Calibration:
+    """The calibration of points that have a raw prediction, a measured depth, and the part they are held out with.
+
+    Raises: InputError for fewer than two parts.
+    """
+    p, t, part = np.asarray(predicted, np.float64), np.asarray(metres, np.float64), np.asarray(parts)
+    count = len(np.unique(part))
+    if count < 2:
+        words = "measure 3 or more or, of a data set, take a split of at least 2 pictures"
+        raise InputError(f"the {len(t)} measured point(s) can't be checked against others: {words}")
+    target = t if space == "depth" else 1 / t
+
+    def error(with_shift: bool | None) -> float:
+        """Mean error over the parts, each predicted by a fit to the others; None means without calibration."""
+        errors = []
+        for out in (part == each for each in np.unique(part)):
+            if with_shift is None:
+                guess = p[out].clip(min=NEAREST) if space == "depth" else np.median(t[~out])
+            else:
+                guess = _metres(p[out], *_fit(p[~out], target[~out], with_shift), space)
+            errors.append(np.abs(np.log(guess / t[out])).mean())
+        return float(np.mean(errors))
+
+    before, scaled, shifted = error(None), error(False), error(True)
+    enough = space == "disparity" or count >= SHIFT_PARTS
+    with_shift = enough and _is_better(shifted, min(before, scaled), count - 2)
+    scale, shift = _fit(p, target, with_shift)
+    return Calibration(scale, shift, space, len(t), count, before, shifted if with_shift else scaled)
+
+
+def _metres(prediction: Map, scale: float, shift: float, space: Space) -> Map:
+    value = prediction * scale + shift
+    return value.clip(min=NEAREST) if space == "depth" else 1 / value.clip(min=1 / FARTHEST)
+
+
+def _is_better(after: float, before: float, freedom: int) -> bool:
+    return freedom > 0 and after < before * freedom / (freedom + CAUTION)
+
+
+def _is_relative(model: PreTrainedModel) -> bool:
+    return model.config.depth_estimation_type == "relative"
+
+
+def _fit(x: np.ndarray, y: np.ndarray, with_shift: bool) -> tuple[float, float]:
+    """Scale and shift that minimise Σ |scale · x + shift − y| / y, by reweighted least squares.
+
+    Scale alone, the median of y / x, where no shift is wanted or no rising line fits.
+    """
+    alone = float(np.median(y / x.clip(min=1e-6)))
+    if not with_shift or np.ptp(x) <= 1e-6 * np.abs(x).max():
+        return alone, 0.0
+    rows, weight = np.column_stack([x, np.ones_like(x)]) / y[:, None], np.ones_like(y)
+    for _ in range(20):
+        scale, shift = np.linalg.lstsq(rows * weight[:, None], weight, rcond=None)[0]
+        weight = np.abs(rows @ (scale, shift) - 1).clip(1e-6) ** -0.5
+    return (float(scale), float(shift)) if scale > 0 else (alone, 0.0)
+
+
+def _csv_values(model: PreTrainedModel, path: Path) -> Values:
+    """The points of a CSV file. Raises InputError that names every bad line."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name a CSV file with the header {','.join(COLUMNS)}")
+    maps: dict[str, np.ndarray] = {}
+    predicted, metres, files, problems = [], [], [], []
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            raise InputError(f"{path}: the first line must be {','.join(COLUMNS)}; it is {reader.fieldnames}")
+        for row in reader:
+            try:
+                u, v, distance = (float(row[name] or "nan") for name in COLUMNS[1:])
+                if not (math.isfinite(u + v) and 0 < distance < math.inf):
+                    raise InputError(f"u, v, metres are {u:g}, {v:g}, {distance:g}; numbers wanted, metres above 0")
+                if row["file"] not in maps:
+                    maps[row["file"]] = predict_calibrated(model, read_image(path.parent / row["file"]), None)
+                prediction = maps[row["file"]]
+                place = math.floor(v + 0.5), math.floor(u + 0.5)
+                if min(place) < 0 or place[0] >= prediction.shape[0] or place[1] >= prediction.shape[1]:
+                    raise InputError(f"({u:g}, {v:g}) lies outside of {row['file']}, {prediction.shape[::-1]} pixels")
+                predicted.append(float(prediction[place]))
+                metres.append(distance)
+                files.append(row["file"])
+            except ValueError as error:
+                problems.append(f"line {reader.line_num}: {error}")
+    if problems:
+        more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+        raise InputError(f"{path}: {'; '.join(problems[:LISTED])}{more}")
+    by_file = len(maps) >= 3
+    return predicted, metres, [list(maps).index(name) if by_file else i for i, name in enumerate(files)]
+
+
+def _dataset_values(model: PreTrainedModel, dataset: DepthDataset) -> Values:
+    """Up to 1000 measured pixels of each picture, and its fold."""
+    if dataset.target != "depth":
+        raise InputError(f"{dataset.folder} holds {dataset.target} of unknown scale: calibrate with depth in metres")
+    dataset = copy.copy(dataset)
+    dataset.transform = None
+    predicted, metres, parts = [], [], []
+    limit = FARTHEST if _is_relative(model) else model.config.max_depth
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        depth, prediction = sample["depth"].numpy(), predict_calibrated(model, sample["image"].numpy(), None)
+        rows, columns = np.nonzero(sample["mask"].numpy() & valid_mask(depth, NEAREST, limit))
+        chosen = slice(None, None, max(1, len(rows) // PIXELS))
+        rows, columns = rows[chosen], columns[chosen]
+        down, right = np.divide(prediction.shape, depth.shape)  # a depth map may be smaller than its photo
+        predicted += prediction[((rows + 0.5) * down).astype(int), ((columns + 0.5) * right).astype(int)].tolist()
+        metres += depth[rows, columns].tolist()
+        parts += [index * min(FOLDS, len(dataset)) // len(dataset)] * len(rows)
+    return predicted, metres, parts

@@ -1,0 +1,171 @@
+"""Predict for photos and videos on disk, and write what came out: numbers, pictures and point clouds."""
+
+import glob
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from depthkit.camera import Intrinsics, point_cloud, write_ply
+from depthkit.data.readers import LISTED, PHOTOS, DataError, read_image
+from depthkit.errors import InputError
+from depthkit.models.build import load_model
+from depthkit.models.calibration import load_calibration, predict_calibrated
+from depthkit.run_folder import replaced_file
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
+UNITS = {"mm": 1000, "cm": 100, "dm": 10, "m": 1}  # 16-bit PNG ends at 65 535 of them; the finest that fits is taken
+Predict = Callable[[np.ndarray], np.ndarray]
+Camera = Intrinsics | float | None  # a number is the horizontal field of view, degrees
+
+
+def predict_files(
+    model: str | Path, sources: Sequence[str | Path], output: str | Path, camera: Camera = None
+) -> list[Path]:
+    """Predict for photos and videos, on the GPU when there is one, and write the results into `output`.
+
+    The tree below the deepest folder that holds all sources is kept. `a/photo.jpg` becomes `a/photo_depth.npy` (float32
+    metres), `a/photo_depth_mm.png` (16-bit; cm, dm or m where depth reaches beyond 65.5 m), `a/photo_depth.png` (a
+    picture, near is bright) and, where the camera is known, `a/photo.ply`. A relative model without calibration gives
+    `photo_disparity.npy` and `photo_disparity.png` alone. A video becomes `video_depth.mp4` (or `_disparity`): each
+    frame beside its prediction.
+
+    Args:
+        model: model folder, whose calibration is applied, or Hub id.
+        sources: photos, videos, folders (with all below them, but for `output`) and globs.
+        output: a folder.
+        camera: intrinsics, in pixels of the photos, all of one size; or the horizontal field of view, degrees.
+
+    Returns: the files that were predicted.
+
+    Raises: InputError before anything is written when a source holds nothing, two results would have one name, or a
+    weight is NaN; and in the end, when all others are done, one that names the files that could not be read.
+    """
+    network: Any = load_model(model)
+    calibration = load_calibration(model)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    metres = calibration is not None or network.config.depth_estimation_type == "metric"
+    if camera is not None and not metres:
+        raise InputError(f"{model} predicts no metres, hence no point cloud: calibrate it, or leave the camera out")
+
+    predict = partial(predict_calibrated, network, calibration=calibration)
+    targets = find_files(sources, Path(output))
+    problems = []
+    with tqdm(targets.items(), desc="predict", unit="file", disable=None) as bar:
+        for file, target in bar:
+            try:
+                if _is_video(file):
+                    line = _predict_video(predict, file, target, metres)
+                else:
+                    line = _predict_photo(predict, file, target, metres, camera)
+                bar.write(f"{file}: {line}")
+            except DataError as error:
+                problems.append(str(error))
+    if problems:
+        listed = "\n".join(problems[:LISTED])
+        raise InputError(f"{len(problems)} of {len(targets)} file(s) were left out, the others are done:\n{listed}")
+    return list(targets)
+
+
+def find_files(sources: Sequence[str | Path], output: Path) -> dict[Path, Path]:
+    """The photos and videos of files, folders and globs, each with what its results are called, without suffix.
+
+    Raises: InputError when a source has none, or two files would write to one place.
+    """
+    if not sources:
+        raise InputError("no photo, video or folder was named: give at least one")
+    kinds, away = PHOTOS + VIDEOS, output.resolve()
+    found: list[Path] = []
+    roots = []
+    for source in map(str, sources):
+        files = []
+        matches = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+        for match in map(Path, matches):
+            root = match.resolve() if match.is_dir() else match.parent.resolve()
+            roots.append(root)
+            inside = sorted(root.rglob("*")) if match.is_dir() else []
+            files += [p for p in inside if p.suffix.lower() in kinds and p.name[0] != "." and away not in p.parents]
+            files += [root / match.name] if match.is_file() else []
+        if not files:
+            raise InputError(f"{source}: no photo or video there ({', '.join(kinds)}), the output folder left out")
+        found += files
+    targets: dict[Path, Path] = {}
+    writers: dict[tuple[Path, bool], Path] = {}
+    for file in dict.fromkeys(found):
+        targets[file] = output / file.relative_to(os.path.commonpath(roots)).with_suffix("")
+        other = writers.setdefault((targets[file], _is_video(file)), file)
+        if other != file:
+            raise InputError(f"{file} and {other.name} would both be written to {targets[file]}_*: rename one")
+    return targets
+
+
+def colour(prediction: np.ndarray, limits: np.ndarray, near_is_large: bool) -> np.ndarray:
+    """A map (H, W) between two limits as a picture, uint8 (H, W, 3) BGR, near is bright."""
+    share = ((prediction - limits[0]) / max(limits[1] - limits[0], 1e-9)).clip(0, 1)
+    bright = share if near_is_large else 1 - share
+    return cv2.applyColorMap(np.rint(255 * bright).astype(np.uint8), cv2.COLORMAP_MAGMA)
+
+
+def _predict_photo(predict: Predict, file: Path, target: Path, metres: bool, camera: Camera) -> str:
+    """Write all results of one photo; returns what to print about it."""
+    image = read_image(file)
+    prediction = predict(image)
+    limits = np.percentile(prediction, [1, 99])
+    name = f"{target}_depth" if metres else f"{target}_disparity"
+    with replaced_file(f"{name}.npy") as draft, draft.open("wb") as stream:
+        np.save(stream, prediction)
+    _write_png(f"{name}.png", colour(prediction, limits, near_is_large=not metres))
+    if not metres:
+        return f"disparity {limits[0]:.3g} to {limits[1]:.3g}: near is large, no unit"
+    unit = next((unit for unit, factor in UNITS.items() if prediction.max() * factor <= 65535), "m")
+    _write_png(f"{name}_{unit}.png", np.rint(prediction * UNITS[unit]).clip(0, 65535).astype(np.uint16))
+    if camera is not None:
+        if not isinstance(camera, Intrinsics):
+            camera = Intrinsics.from_fov(camera, prediction.shape[1], prediction.shape[0])
+        write_ply(f"{target}.ply", *point_cloud(prediction, image, camera))
+    return f"{limits[0]:.2f} m (nearest 1 %) to {limits[1]:.2f} m (farthest 1 %), 16-bit PNG in {unit}"
+
+
+def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> str:
+    """Write a video's frames beside their depth, in colours whose limits follow slowly; returns what to print.
+
+    Raises: DataError when it can't be decoded.
+    """
+    capture = cv2.VideoCapture(str(file))
+    rate, total = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    limits = writer = None
+    name = f"{target}_depth.mp4" if metres else f"{target}_disparity.mp4"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder, tqdm(total=total, leave=False, disable=None) as bar:
+        draft = Path(folder, "draft.mp4")
+        while (frame := capture.read()[1]) is not None:
+            prediction = predict(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            now = np.percentile(prediction, [1, 99])
+            limits = now if limits is None else 0.9 * limits + 0.1 * now
+            picture = cv2.hconcat([frame, colour(prediction, limits, near_is_large=not metres)])
+            if writer is None:
+                code = cv2.VideoWriter.fourcc(*"mp4v")
+                writer = cv2.VideoWriter(str(draft), code, rate if rate > 0 else 25, picture.shape[1::-1])
+            writer.write(picture)
+            bar.update()
+        if writer is None:
+            raise DataError(f"{file}: no frame of it can be decoded; convert it to an .mp4 with H.264")
+        writer.release()
+        draft.replace(name)
+    return f"frames and prediction side by side in {name}"
+
+
+def _is_video(file: Path) -> bool:
+    return file.suffix.lower() in VIDEOS
+
+
+def _write_png(path: str, picture: np.ndarray) -> None:
+    with replaced_file(path) as draft:
+        draft.write_bytes(cv2.imencode(".png", picture)[1].tobytes())

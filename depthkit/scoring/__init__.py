@@ -1,0 +1,1 @@
+"""From predictions to numbers: protocols, alignment, metrics, baselines and intervals."""

@@ -1,0 +1,1 @@
+"""The training function, its configuration, losses and checkpoints."""

@@ -1,0 +1,53 @@
+"""What is known before training: where a fresh head should start, and the scores that a model has to beat."""
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from depthkit.data.datasets import DepthDataset
+from depthkit.run_folder import RunFolder, read_json, write_json
+from depthkit.scoring.baselines import Baselines, fit_baselines
+from depthkit.scoring.evaluate import evaluate, evaluation_report
+from depthkit.scoring.protocol import Protocol
+
+FILES = {"best constant": "constant", "row prior": "row_prior"}  # baseline and its file in eval/
+
+
+def fit_on_main(accelerator: Accelerator, train_set: DepthDataset, protocol: Protocol) -> Baselines | None:
+    """The baselines of a training split, fitted by one process and known to all; None where it holds no depth."""
+    if train_set.target != "depth":
+        return None
+    fitted = [fit_baselines(train_set, protocol) if accelerator.is_main_process else None]
+    return broadcast_object_list(fitted)[0]
+
+
+def score_baselines(
+    accelerator: Accelerator, run: RunFolder, baselines: Baselines, val_set: DepthDataset, protocol: Protocol
+) -> None:
+    """Score the baselines on the validation split, print them, and keep their records in `eval/`.
+
+    A run that goes on keeps the scores that it has.
+    """
+    for name, model in baselines.models(protocol).items():
+        report = run.report(FILES[name])
+        if not report.exists():
+            records = evaluate(model.to(accelerator.device), val_set, protocol, accelerator=accelerator)
+            accelerator.wait_for_everyone()  # all have seen that the file is missing
+            if accelerator.is_main_process:
+                write_json(report, evaluation_report(records, protocol, model=name, data=val_set.folder.name))
+        accelerator.wait_for_everyone()
+        accelerator.print(f"to beat, {name}: AbsRel {read_json(report)['summary']['abs_rel']['mean']:.4f}")
+
+
+def verdict(run: RunFolder, score: float) -> str:
+    """The score of a finished run beside those of its baselines, in words; empty where there are none."""
+    scores = {
+        name: read_json(run.report(file))["summary"]["abs_rel"]["mean"]
+        for name, file in FILES.items()
+        if run.report(file).exists()
+    }
+    if not scores:
+        return ""
+    text = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    if beaten_by := [name for name, value in scores.items() if value <= score]:
+        return f" ({text}): the model is no better than the {' or the '.join(beaten_by)}, which never saw a picture"
+    return f" ({text})"

@@ -1,0 +1,53 @@
+import pytest
+import torch
+from accelerate.data_loader import BatchSamplerShard
+
+from depthkit.data.loader import EpochSampler, train_loader
+from depthkit.training.splits import open_splits
+
+
+def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide():
+    sampler = EpochSampler(10, seed=3)
+    orders = []
+    for epoch in (0, 1):
+        sampler.start_at(epoch)
+        pairs = list(sampler)
+        assert {e for e, _ in pairs} == {epoch} and sorted(i for _, i in pairs) == list(range(10))
+        orders.append(pairs)
+    assert [i for _, i in orders[0]] != [i for _, i in orders[1]]
+    sampler.start_at(1, first=4)
+    assert list(sampler) == orders[1][4:] and len(sampler) == 6
+
+
+def test_a_global_batch_holds_the_same_images_for_one_process_and_two(config):
+    dataset, _ = open_splits(config)
+    one = list(train_loader(dataset, 4, 1, config.seed).batch_sampler)
+    shares = [
+        list(
+            BatchSamplerShard(
+                train_loader(dataset, 2, 2, config.seed).batch_sampler, num_processes=2, process_index=rank
+            )
+        )
+        for rank in (0, 1)
+    ]
+    assert [a + b for a, b in zip(*shares, strict=True)] == one
+
+
+def test_workers_do_not_change_what_is_loaded(config):
+    dataset, _ = open_splits(config)
+    loads = []
+    for workers in (0, 2):
+        loader = train_loader(dataset, config.batch_size, 1, config.seed, workers)
+        loader.sampler.start_at(1)
+        loads.append(list(loader))
+    for a, b in zip(*loads, strict=True):
+        assert a["name"] == b["name"]
+        assert torch.equal(a["image"], b["image"]) and torch.equal(a["depth"], b["depth"])
+
+
+def test_too_few_images_for_one_step_are_refused(config):
+    dataset, _ = open_splits(config)
+    with pytest.raises(
+        ValueError, match=r"16 training images are fewer than one step takes \(2 processes × batch_size 9\)"
+    ):
+        train_loader(dataset, 9, 2, config.seed)

@@ -1,0 +1,27 @@
+import pytest
+
+from depthkit.training.config import TrainConfig
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"encoder": "resnet"}, "encoder must be one of tiny, vits.*got 'resnet'"),
+        ({"size": 500}, "size must be a multiple of 14; got 500"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"min_depth": 12.0}, "min_depth < max_depth must hold; got 12.0 and 10.0"),
+        ({"warmup_epochs": 10}, r"warmup_epochs \(10\) must be less than epochs \(10\)"),
+        ({"lr": 0.0}, "learning rates must be positive"),
+        ({"max_hours": -1.0}, "max_hours must be positive"),
+        ({"resume_from": "."}, "needs resume=True"),
+        ({"resume": True, "resume_from": "no/such/folder"}, "no/such/folder is no folder"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_at_once(change, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**change)
+
+
+def test_differences_name_what_would_change_the_result():
+    saved = {**TrainConfig().__dict__, "lr": 1e-3, "workers": 7, "output": "elsewhere"}
+    assert TrainConfig().differences(saved) == {"lr": (1e-3, 5e-6)}

@@ -1,0 +1,138 @@
+"""How many images fine-tuning takes: AbsRel on the test rooms against the number of training images.
+
+    python tools/learning_curve.py pack --raw RAW --work WORK     # frames of `render.py more` → h5 trees
+    python tools/learning_curve.py run --work WORK [--images 12 25 ...] [--seeds 0]
+
+`run` trains from the bundled relative model, one run after the other, and adds each point to data/learning_curve.json,
+which notebook 05 draws; a point that is there already is skipped, so that it goes on where it was stopped. The epoch of
+each run is picked on rooms held out for that, and the 24 test rooms are scored once, at its end.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import cv2
+import h5py
+import kinect
+import numpy as np
+
+from depthkit.course.sample import unpack_sample
+from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.models.build import load_model
+from depthkit.run_folder import read_json, write_json
+from depthkit.scoring.baselines import ScaledDisparity, fit_one_scale_shift
+from depthkit.scoring.evaluate import evaluate
+from depthkit.scoring.statistics import summarise
+
+RESULT = REPOSITORY / "data" / "learning_curve.json"
+HELD_OUT = 100  # rooms, the last ones, to pick epochs on
+LABELS = ("exact", "sensor")
+IMAGES = (12, 25, 50, 100, 200, 400, 800)
+RECIPE = dict(encoder="tiny", size=168, batch_size=8, lr=2e-5, warmup_epochs=1.0, workers=0, seed=0)
+MODELS = {
+    "full": dict(weights=str(TINY_WEIGHTS), init="neck"),
+    "frozen": dict(weights=str(TINY_WEIGHTS), init="neck", freeze_encoder=True),
+    "random": dict(init="all"),
+}
+EPOCHS, LEAST_STEPS = 8, 96  # few images are seen more often, so that every run takes this many steps
+
+
+def pack(raw: Path, work: Path) -> None:
+    """Write every rendered room once with exact depth and clean colour, and once as the simulated sensor sees it."""
+    paths = sorted((raw / "more" / "train").rglob("*.json"))
+    for number, path in enumerate(paths):
+        split = "held_out" if number >= len(paths) - HELD_OUT else "train"
+        image = cv2.imread(str(path.with_suffix(".png")))[..., ::-1]
+        depth, record = np.load(path.with_suffix(".npy")), json.loads(path.read_text())
+        rng = np.random.default_rng(zlib.crc32(path.parent.name.encode()))
+        sensor = kinect.colour(image, rng), kinect.measure(depth, image, record, rng)
+        for labels, (colour, metres) in zip(LABELS, ((image, depth), sensor), strict=True):
+            target = work / labels / split / path.parent.name / "00000.h5"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(target, "w") as file:
+                file["rgb"], file["depth"] = colour.transpose(2, 0, 1), metres
+                file.attrs["intrinsics"] = [record[key] for key in ("fx", "fy", "cx", "cy")]
+    print(f"{len(paths)} rooms in {work}")
+
+
+def subset(work: Path, labels: str, images: int) -> str:
+    """A split of the first `images` rooms, as links; its name."""
+    name = f"train_{images:04d}"
+    for room in sorted((work / labels / "train").iterdir())[:images]:
+        target = work / labels / name / room.name
+        target.mkdir(parents=True, exist_ok=True)
+        if not (target / "00000.h5").exists():
+            os.link(room / "00000.h5", target / "00000.h5")
+    return name
+
+
+def train_and_score(work: Path, labels: str, images: int, model: str, seed: int, test: NYUDepthV2) -> dict:
+    """One point of the curve by fine-tuning; its run folder stays in `work/runs`."""
+    steps = images // RECIPE["batch_size"]
+    epochs = max(EPOCHS, -(-LEAST_STEPS // steps))
+    run = work / "runs" / f"{labels}-{images:04d}-{model}-{seed}"
+    options = RECIPE | MODELS[model] | dict(seed=seed, epochs=epochs, output=run, data=work / labels)
+    options |= dict(train_split=subset(work, labels, images), val_split="held_out", resume=True)
+    flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    subprocess.run([sys.executable, "-m", "depthkit", "train", *flags], check=True, stdout=subprocess.DEVNULL)
+    history = read_json(run / "history.json")
+    picked = min(history, key=lambda row: row["abs_rel"])
+    point = {"epochs": epochs, "picked_epoch": picked["epoch"], "held_out_abs_rel": picked["abs_rel"]}
+    return point | scores(load_model(run / "best"), test)
+
+
+def two_numbers(work: Path, labels: str, images: int, test: NYUDepthV2) -> dict:
+    """One point of the curve by one scale and one shift, fitted to the bundled relative model."""
+    model = load_model(TINY_WEIGHTS)
+    scale, shift = fit_one_scale_shift(model, NYUDepthV2(work / labels, subset(work, labels, images)))
+    return {"scale": scale, "shift": shift} | scores(ScaledDisparity(model, scale, shift, 10.0), test)
+
+
+def scores(model, test: NYUDepthV2) -> dict:
+    records = evaluate(model, test)
+    return summarise(records)["abs_rel"] | {"by_image": {record["name"]: record["abs_rel"] for record in records}}
+
+
+def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
+    test = NYUDepthV2(unpack_sample("rooms", SAMPLE_CACHE), "val")
+    result = read_json(RESULT) if RESULT.exists() else {"recipe": RECIPE, "held_out_rooms": HELD_OUT, "points": []}
+    for seed in seeds:
+        for kind in labels:
+            for count in images:
+                for model in models:
+                    key = {"labels": kind, "images": count, "model": model, "seed": seed}
+                    if any(key.items() <= point.items() for point in result["points"]):
+                        continue
+                    if model == "two numbers":
+                        point = two_numbers(work, kind, count, test)
+                    else:
+                        point = train_and_score(work, kind, count, model, seed, test)
+                    result["points"].append(key | point)
+                    write_json(RESULT, result)
+                    print(f"{kind:7}{count:5}  {model:12} seed {seed}: AbsRel {point['mean']:.4f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("pack", "run"))
+    parser.add_argument("--raw", type=Path, help="raw folder of render.py")
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and runs")
+    parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
+    parser.add_argument("--labels", nargs="+", choices=LABELS, default=LABELS[:1])
+    parser.add_argument("--models", nargs="+", choices=("two numbers", *MODELS), default=("two numbers", *MODELS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    args = parser.parse_args()
+    if args.action == "pack":
+        pack(args.raw, args.work)
+    else:
+        run(args.work, args.images, args.labels, args.models, args.seeds)
+
+
+if __name__ == "__main__":
+    main()
