@@ -65,9 +65,9 @@ def check(
     """
     count, folder = len(dataset), str(dataset.folder)
     is_h5 = dataset.files[0].suffix.lower() in H5
-    headers = _spread(count, MOST_H5 if is_h5 and not deep else count)
+    headers = spread(count, MOST_H5 if is_h5 and not deep else count)
     bad = _each(dataset.inspect, headers, HEADER_THREADS, progress, "headers")[1]
-    chosen = [index for index in _spread(count, count if deep else LOOKED_INTO) if index not in bad]
+    chosen = [index for index in spread(count, count if deep else LOOKED_INTO) if index not in bad]
     looks, unreadable = _each(lambda i: _look(dataset, i), chosen, DECODE_THREADS, progress, "depth")
     if bad := bad | unreadable:
         more = f"\n... and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
@@ -158,7 +158,7 @@ def _note_empty(folder: str, looks: list[_Look]) -> list[str]:
     return notes
 
 
-def _spread(count: int, most: int) -> list[int]:
+def spread(count: int, most: int) -> list[int]:
     """At most `most` of `count` indices, evenly spread, with both ends."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depthkit.data.check import Summary
+from depthkit.data.check import Summary, spread
 from depthkit.data.datasets import DepthDataset
 from depthkit.data.duplicates import difference_hash, hamming
 
@@ -19,7 +19,7 @@ HEIGHT, WIDTH = 150, 200  # of a picture on the sheet, pixels
 def write_contact_sheet(dataset: DepthDataset, path: Path) -> Path:
     """Write a PNG of up to SHOWN pictures, spread over the data set, each above its depth: near bright, holes grey."""
     columns = []
-    for index in _spread(len(dataset), SHOWN):
+    for index in spread(len(dataset), SHOWN):
         image, target, mask = dataset.read(index)
         valid = mask & np.isfinite(target) & (target > 0)
         columns.append(np.vstack([_fitted(image[..., ::-1]), _fitted(_coloured(target, valid, dataset.target))]))
@@ -31,7 +31,7 @@ def write_contact_sheet(dataset: DepthDataset, path: Path) -> Path:
 
 def write_histogram(dataset: DepthDataset, path: Path) -> Path:
     """Write a PNG of the measured depths of up to SHOWN files: 40 bars, with the limits of depth below them."""
-    reads = (dataset.read_depth(index) for index in _spread(len(dataset), SHOWN))
+    reads = (dataset.read_depth(index) for index in spread(len(dataset), SHOWN))
     depths = np.concatenate([target[mask & np.isfinite(target) & (target > 0)] for target, mask in reads])
     counts, edges = np.histogram(depths, bins=40)
     canvas = np.full((300, 640, 3), 255, np.uint8)
@@ -55,20 +55,16 @@ def suggest_max_depth(summary: Summary) -> int | None:
 def near_duplicates(train: DepthDataset, val: DepthDataset) -> str:
     """Words on how many validation pictures look like a training picture, by their difference hashes."""
     first, second = (
-        [difference_hash(dataset.read(index)[0]) for index in _spread(len(dataset), COMPARED)]
+        [difference_hash(dataset.read(index)[0]) for index in spread(len(dataset), COMPARED)]
         for dataset in (train, val)
     )
     alike = (hamming(second, first) <= ALIKE).any(1)
     if not alike.any():
         return f"no near-duplicates between the splits, in {len(first)} and {len(second)} pictures compared"
-    name = val.files[_spread(len(val), COMPARED)[int(np.argmax(alike))]]
+    name = val.files[spread(len(val), COMPARED)[int(np.argmax(alike))]]
     return (
         f"{alike.sum()} of {len(second)} validation pictures look like a training picture, first {name}: split by scene"
     )
-
-
-def _spread(count: int, most: int) -> list[int]:
-    return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
 
 
 def _coloured(target: np.ndarray, valid: np.ndarray, kind: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from depthkit.data.check import spread
 from depthkit.data.datasets import DepthDataset
 
 FILLED = 0.01  # a sensor leaves more holes than this; a filled map has next to none
@@ -12,7 +13,7 @@ FILLED = 0.01  # a sensor leaves more holes than this; a filled map has next to 
 
 def depth_maps(dataset: DepthDataset, images: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Depth float32 (H, W), metres, and its mask, bool, of at most `images` files spread evenly over `dataset`."""
-    for index in np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int).tolist():
+    for index in spread(len(dataset), images):
         depth, mask = dataset.read_depth(index)
         mask = mask & np.isfinite(depth) & (depth > 0)
         yield np.where(mask, depth, 0).astype(np.float32, copy=False), mask
