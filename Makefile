@@ -10,7 +10,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # The course runs without a download; HF_HUB_OFFLINE=0 lets notebook 01 fetch the published models (about 1 GB).
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test test-slow test-gpu rehearse bench bench-gpu lint format lab notebooks readme sample kaggle clean
+.PHONY: help run test test-slow test-gpu rehearse bench bench-gpu lint format lab notebooks readme site sample kaggle clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,13 +25,16 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt pyproject.toml
 	@touch $@
 	@echo "==> $(VENV) is ready."
 
-run: $(READY)  ## run the course on the bundled sample; pages to read land in build/course
+run: $(READY)  ## run the course on the bundled sample; a site to read lands in build/course/site
 	@$(BIN)/python tools/run_course.py
 
 notebooks: $(READY)  ## execute the notebooks in place, as they are committed
 	@$(BIN)/python tools/run_course.py --in-place
 
-readme: $(READY)  ## take the tables and figures of README.md from notebooks and benchmarks
+site: $(READY)  ## build the site from the notebooks as they are committed, in build/site
+	@$(BIN)/python tools/build_site.py
+
+readme: $(READY)  ## take the tables and figures of README.md and docs/ from the notebooks
 	@$(BIN)/python tools/readme_results.py
 
 test: $(READY)  ## unit tests, then the notebooks through nbmake
@@ -46,8 +49,17 @@ test-slow: $(READY)  ## the tests that take minutes
 test-gpu: $(READY)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests
 
-rehearse: $(READY)  ## run the Kaggle bundle in folders like Kaggle's, offline: about four minutes (Linux)
-	@$(BIN)/python tools/rehearse_kaggle.py
+# The versions of one of Kaggle's images, in an environment of its own: tools/images lists them.
+IMAGE_PYTHON = $(if $(filter summer2026,$(IMAGE)),python3.12,python3.13)
+.venv-$(IMAGE)/.ready: tools/images/$(IMAGE).txt
+	@echo "==> Setting up $(@D) with $(IMAGE_PYTHON) (once; some minutes) ..."
+	@$(IMAGE_PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet -r $<
+	@$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+rehearse: $(if $(IMAGE),.venv-$(IMAGE)/.ready,$(READY))  ## run the Kaggle bundle as on Kaggle, offline (Linux; IMAGE=summer2026 or autumn2026: its versions)
+	@$(<D)/bin/python tools/rehearse_kaggle.py
 
 bench: $(READY)  ## depthkit beside the article's recipe and the authors' code: eight minutes, writes results.md and tried.md in benchmarks/
 	@$(BIN)/python -m benchmarks --write
@@ -78,8 +90,8 @@ sample: $(READY)  ## maintainers: render the bundled sample again, about 40 minu
 	for set in rooms halls teaching; do .venv-render/bin/python tools/renderer/render.py $$set --out build/raw || exit 1; done
 	$(BIN)/python tools/build_sample.py --raw build/raw
 
-kaggle: $(READY)  ## lay out build/kaggle to upload: make kaggle KAGGLE_USER=name NYU=owner/slug
-	@test -n "$(KAGGLE_USER)" -a -n "$(NYU)" || { echo "name your account and a copy of NYU Depth V2: make kaggle KAGGLE_USER=name NYU=owner/slug"; exit 1; }
+kaggle: $(READY)  ## lay out build/kaggle to upload: make kaggle KAGGLE_USER=name (NYU=owner/slug for another copy of NYU)
+	@test -n "$(KAGGLE_USER)" || { echo "name your account on Kaggle: make kaggle KAGGLE_USER=name"; exit 1; }
 	@$(BIN)/python tools/kaggle_bundle.py --user "$(KAGGLE_USER)" --nyu "$(NYU)"
 
 clean:  ## remove build products (not .venv, not runs)

@@ -19,6 +19,7 @@ def rows(root, quick):
     yield from pipelines.geometry_rows(root, 1 if quick else 4, size)
     for workers in sorted({1, cores()}):
         yield pipelines.train_row(root, workers, images, rounds, size)
+    yield pipelines.compressed_row(root, 1, images, rounds, size)
     yield pipelines.eval_row(root, 1, images, rounds, size)
     yield networks.agreement_row(ENCODER, 518)
     yield from networks.step_rows(ENCODER, size, rounds, 256 if quick else 2048)
@@ -56,4 +57,4 @@ def report(quick):
 
 
 if __name__ == "__main__":
-    command.run("benchmarks", "results.md", __doc__, report)
+    command.run("Results", "results.md", __doc__, report)

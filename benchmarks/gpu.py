@@ -1,11 +1,13 @@
 """What a GPU makes of it: python -m benchmarks.gpu [--quick] [--write]
 
-A training step in float16 and float32 beside the authors' code, what each encoder takes, what the loader delivers, and
-`depthkit.train` itself. `--write` keeps the tables in benchmarks/gpu.md.
+A training step in float16 and float32 beside the authors' code, what each encoder takes, what the loader delivers, what
+might make a step faster (`gpu_variants`), `depthkit.train` itself, and the tests that need a GPU. `--write` keeps the
+tables in benchmarks/gpu.md, and in gpu.md.part while it runs.
 """
 
 import itertools
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from statistics import median
 import torch
 
 from benchmarks import command, pipelines
+from benchmarks import gpu_variants as variants
 from benchmarks.command import machine_lines
 from benchmarks.growth import SIDES, run_training, table
 from benchmarks.measure import alternate, cores, ratio_text, speed_row
@@ -124,9 +127,25 @@ def report(quick):
     encoders = encoder_rows(("vits",) if quick else ("vits", "vitb", "vitl"), batch, rounds)
     yield from table(f"float16 at {size}², training in batches of {count}", "encoder", encoders)
     yield from table(f"Training pipeline at {size}, images/s", "workers", loader_rows(root, quick))
+    encoder, steps = ("tiny", 1) if quick else ("vits", 20)
+    yield from table("Variants of the training step, float16", "", variants.step_table(encoder, size, count, steps))
+    counts = (1,) if quick else (4, 11, 16, 32, 64)
+    yield from table("Batch and memory", "batch", variants.batch_table(encoder, size, counts, steps))
+    yield from table("How a batch reaches the GPU", "", variants.copy_table(encoder, size, count, steps))
+    yield from table(
+        "`evaluate`", "batch", variants.evaluation_table(root, encoder, size, (1, 4, 16), 8 if quick else 96)
+    )
+    yield from table("Processes on one card", "processes", variants.sharing_table(encoder, size, count, steps))
     whole = recipe_row(root, 1 if quick else 20, size, count)
     yield from table(f"`depthkit.train`, ViT-S at {size}, float16, batch {count}", "", whole)
+    yield from ("", f"**`make test-gpu`**: {'left out' if quick else gpu_tests()}")
+
+
+def gpu_tests():
+    """The last line of the tests that need a GPU."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "tests"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip().split("\n")[-1]
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.gpu", "gpu.md", __doc__, report)
+    command.run("On a GPU", "gpu.md", __doc__, report)

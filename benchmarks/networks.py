@@ -48,11 +48,12 @@ def their_step(model, batch, half=False):
 
 
 def _step(loss, optimizer, half):
-    """In float32, or in float16 with a gradient scaler, on a GPU, as accelerate makes it."""
-    scaler = torch.amp.GradScaler(enabled=half)
+    """In float32; or on a GPU, as accelerate does it, in float16 (`half` is True) with a scaler, or in bfloat16."""
+    scaler = torch.amp.GradScaler(enabled=half is True)
+    dtype = torch.float16 if half is True else torch.bfloat16
 
     def step():
-        with torch.autocast("cuda", torch.float16, enabled=half):
+        with torch.autocast("cuda", dtype, enabled=bool(half)):
             value = loss()
         scaler.scale(value).backward()
         scaler.step(optimizer)

@@ -1,9 +1,12 @@
 """From h5 files to tensors that a network takes: images a second, and whether both sides show the same picture."""
 
 import itertools
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 
+import h5py
 import torch
 from torch.utils.data import DataLoader
 
@@ -18,8 +21,11 @@ from depthkit.training.splits import open_splits
 BATCH = 8
 
 
-def train_row(root, workers, images, rounds, size):
-    """Training pipeline up to normalised batches; ours normalises in the consumer, as training does on its device."""
+def train_row(root, workers, images, rounds, size, files="", target=6):
+    """Training pipeline up to normalised batches; ours normalises in the consumer, as training does on its device.
+
+    `files` says what is special about those below `root`.
+    """
     config = TrainConfig(data=str(root), size=size, batch_size=BATCH, workers=workers)
     dataset, _ = open_splits(config)
     dataset.files = dataset.files[:images]
@@ -34,7 +40,21 @@ def train_row(root, workers, images, rounds, size):
 
     with _single_threaded():
         seconds = alternate({"ours": our_pass, "reference": lambda: _exhaust(reference)}, rounds)
-    return {"workers": workers} | speed_row(_name("training", workers, size), seconds, 6, images=len(ours) * BATCH)
+    row = speed_row(_name("training", workers, size) + files, seconds, target, images=len(ours) * BATCH)
+    return row if files else {"workers": workers} | row
+
+
+def compressed_row(root, workers, images, rounds, size):
+    """`train_row` of files that are compressed by gzip, as NYU's are, level 4, in h5py's own chunks."""
+    with tempfile.TemporaryDirectory() as folder:
+        for split, count in (("train", images), ("val", 1)):
+            for path in NYUDepthV2(root, split).files[:count]:
+                copy = Path(folder, path.relative_to(root))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                with h5py.File(path) as source, h5py.File(copy, "w") as target:
+                    for key in ("rgb", "depth"):
+                        target.create_dataset(key, data=source[key][()], compression="gzip")
+        return train_row(folder, workers, images, rounds, size, ", gzip files", target=None)
 
 
 def eval_row(root, workers, images, rounds, size):
@@ -103,7 +123,7 @@ def crop_difference(root, index, size) -> float:
     Raises: ValueError when no window has that depth.
     """
     dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
-    dataset.transform.augment.transforms[-1].p = 0.0
+    dataset.transform.jitter_share = 0.0
     crop = dataset[index]
     reference = ArticleNYU(dataset.files, "train", size)
     reference.augment, reference.transform.transforms = _as_it_is, reference.transform.transforms[:-1]

@@ -1,16 +1,34 @@
-"""What else was tried on the training step, beside the step as it is: python -m benchmarks.tried [--quick] [--write]"""
+"""What else was tried, beside things as they are: python -m benchmarks.tried [--quick] [--write]"""
+
+import contextlib
+import copy
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+from statistics import fmean
 
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.ao.quantization import quantize_dynamic
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import default_collate
 
 from benchmarks import command
 from benchmarks.command import machine_lines
+from benchmarks.growth import table
 from benchmarks.measure import alternate, speed_row
-from benchmarks.networks import our_model, our_step, raw_batch
+from benchmarks.networks import forward_task, our_model, our_step, raw_batch
+from benchmarks.pipelines import BATCH
 from benchmarks.reference import authors_silog
+from depthkit.course import sample
+from depthkit.course.settings import SAMPLE_CACHE, TINY_WEIGHTS
+from depthkit.data.datasets import NYUDepthV2
+from depthkit.data.loader import keep_freed_memory, train_loader
 from depthkit.data.transforms import normalise
+from depthkit.models.build import load_model
+from depthkit.models.predict import predict_disparity
 from depthkit.scoring.metrics import depth_metrics
+from depthkit.training.config import TrainConfig
+from depthkit.training.splits import open_splits
 
 ENCODER = "vits"
 AS_IT_IS = "as it is"
@@ -63,6 +81,93 @@ def score_variants(count, height, width):
     return {AS_IT_IS: together, "image by image, with `.item()`": one_by_one}
 
 
+def handing_back(task):
+    """A task under the rule that glibc comes to by itself: blocks of 32 MB, and 64 MB of free heap, go back."""
+
+    def run():
+        with contextlib.suppress(AttributeError, OSError, TypeError):
+            libc = ctypes.CDLL(None)
+            for name, value in (
+                (-4, 65536),
+                (-3, 2**25),
+                (-1, 2**26),
+            ):  # M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+                libc.mallopt(name, value)
+        task()
+        keep_freed_memory()
+
+    return run
+
+
+def precision_variants(height, width):
+    """{name: forward pass}: float32; bfloat16 by autocast; and the encoder's matmuls in 8-bit integers."""
+    model = our_model(ENCODER).eval()
+    pixels = normalise(raw_batch(1, height, width)["image"])
+
+    @torch.inference_mode()
+    def half():
+        with torch.autocast("cpu", torch.bfloat16):
+            model(pixels)
+
+    plain = forward_task(model, pixels)
+    return {
+        AS_IT_IS: plain,
+        "memory handed back after use": handing_back(plain),
+        "bfloat16 by autocast": half,
+        "8-bit matmuls in the encoder": forward_task(eight_bit(model), pixels),
+    }
+
+
+def eight_bit(model):
+    """A copy whose linear layers multiply 8-bit integers: weights beforehand, activations by their range."""
+    return quantize_dynamic(copy.deepcopy(model), {nn.Linear}, dtype=torch.qint8)
+
+
+def precision_errors(count):
+    """{name: {...}}: the bundled tiny model's disparities in fewer bits, mean difference as a share of their spread."""
+    dataset = NYUDepthV2(sample.unpack_sample("rooms", SAMPLE_CACHE), "val")
+    model = load_model(TINY_WEIGHTS)
+    images = [dataset.read(index)[0] for index in range(count)]
+    exact = [predict_disparity(model, image) for image in images]
+
+    def error(network, half=False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            found = [predict_disparity(network, image) for image in images]
+        return 100 * fmean(float(abs(a - b).mean() / a.std()) for a, b in zip(exact, found, strict=True))
+
+    return {
+        name: {"%": value}
+        for name, value in (("bfloat16 by autocast", error(model, True)), ("8-bit", error(eight_bit(model))))
+    }
+
+
+def thread_pass(root, size, images):
+    """One epoch of the training pipeline in one thread beside the consumer, without a process or shared memory."""
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset.files = dataset.files[:images]
+    batches = list(train_loader(dataset, BATCH, 1, 0).batch_sampler)
+
+    def run():
+        with ThreadPoolExecutor(1) as pool:
+            for batch in pool.map(lambda keys: default_collate([dataset[key] for key in keys]), batches):
+                normalise(batch["image"])
+
+    return run
+
+
+def process_pass(root, size, images):
+    """The same in one worker process, as `depthkit.train` has it."""
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset.files = dataset.files[:images]
+    loader = train_loader(dataset, BATCH, 1, 0, workers=1)
+
+    def run():
+        for batch in loader:
+            normalise(batch["image"])
+
+    return run
+
+
 def lines(title, tasks, rounds):
     """A table of what each variant costs, and how fast it is beside the first."""
     seconds = alternate(tasks, rounds)
@@ -76,10 +181,19 @@ def report(quick):
     size, rounds = (70, 1) if quick else (518, 5)
     yield from machine_lines()
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
-    yield from lines(f"Training step of {ENCODER} at {size}², batch 1", step_variants(size), rounds)
+    keep_freed_memory()
+    variants = step_variants(size)
+    variants["memory handed back after use"] = handing_back(variants[AS_IT_IS])
+    yield from lines(f"Training step of {ENCODER} at {size}², batch 1", variants, rounds)
+    yield from lines(f"Forward pass of {ENCODER} at {size}²", precision_variants(size, size), rounds)
+    errors = precision_errors(1 if quick else 16)
+    yield from table("Mean difference of the bundled model's prediction, of its spread", "", errors)
+    root, images = sample.unpack_sample("rooms", SAMPLE_CACHE), 16 if quick else 96
+    passes = {AS_IT_IS: process_pass(root, size, images), "one thread": thread_pass(root, size, images)}
+    yield from lines(f"Training pipeline at {size}, one worker, {images} images", passes, rounds)
     yield from lines("Scores of 8 maps of 480 × 640", score_variants(8, 480, 640), rounds)
     distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.tried", "tried.md", __doc__, report)
+    command.run("What else was tried", "tried.md", __doc__, report)

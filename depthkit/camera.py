@@ -4,13 +4,21 @@ Camera axes: x right, y down, z forward, metres. Pixel (u, v) is (column, row); 
 that a W-wide image reaches from −0.5 to W − 0.5 and its centre is (W − 1)/2. (Hartley & Zisserman 2004, ch. 6.)
 """
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+# How a model treats the lens. ignore: it learns metres as they are, which hold for lenses like those of its training.
+# canonical: it learns z · f_c / f, the depth at which a camera of focal length f_c would see the same picture, and its
+# predictions times f / f_c are metres (label transformation of Metric3D, Yin 2023, arXiv 2307.10984, sec. 3.1). f is
+# `Intrinsics.focal` in pixels of the network's input, and f_c that input's shorter side: 53° along it.
+CameraUse = Literal["ignore", "canonical"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,19 @@ class Intrinsics:
         return iter(astuple(self))
 
     @classmethod
+    def centred(cls, focal: float, width: int, height: int) -> "Intrinsics":
+        """Square pixels, principal point in the middle, a focal length in pixels."""
+        return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+    @classmethod
     def from_fov(cls, hfov_deg: float, width: int, height: int) -> "Intrinsics":
-        """Square pixels, principal point in the middle, `hfov_deg` degrees from the left edge to the right one."""
-        focal = width / 2 / np.tan(np.radians(hfov_deg) / 2)
-        return cls(float(focal), float(focal), (width - 1) / 2, (height - 1) / 2)
+        """As `centred`, with `hfov_deg` degrees from the left edge to the right one."""
+        return cls.centred(float(width / 2 / np.tan(np.radians(hfov_deg) / 2)), width, height)
+
+    @property
+    def focal(self) -> float:
+        """One focal length for both axes, √(fx · fy), in pixels."""
+        return math.sqrt(self.fx * self.fy)
 
     def scaled(self, sx: float, sy: float) -> "Intrinsics":
         """After a resize to sx × the width and sy × the height. Pixels are areas: outer edges stay, not centres."""
@@ -55,10 +72,7 @@ def project(points: ArrayLike, intrinsics: Intrinsics) -> NDArray[np.float64]:
 
 
 def unproject(depth: ArrayLike, intrinsics: Intrinsics) -> NDArray[np.float32]:
-    """Planar depth (H, W), metres → points float32 (H, W, 3), metres; the origin where depth is 0 (not measured).
-
-    Needs metric depth and this image's own intrinsics: a relative map has no metric point cloud.
-    """
+    """Planar metric depth (H, W) → points float32 (H, W, 3), metres; the origin where depth is 0 (not measured)."""
     depth = np.asarray(depth, dtype=np.float64)
     x, y = _rays(depth.shape, intrinsics)
     return np.stack([x * depth, y * depth, depth], axis=-1).astype(np.float32)
@@ -82,14 +96,9 @@ def depth_to_ray_distance(depth: ArrayLike, intrinsics: Intrinsics) -> NDArray[n
 def disparity_to_depth(disparity: ArrayLike, focal: float, baseline: float, doffs: float = 0.0) -> NDArray[np.float32]:
     """Stereo disparity, pixels → planar depth z = focal · baseline / (disparity + doffs), metres, float32.
 
-    Args:
-        disparity: pixels; 0, NaN and inf mean not measured. Another marker (StereoSGBM's −1) must be replaced before:
-            with `doffs`, disparities below 0 are far but real.
-        focal: pixels.
-        baseline: metres.
-        doffs: pixels, cx of the right camera − cx of the left (Middlebury 2014's `calib.txt`).
-
-    Returns: 0 (not measured) where there is no disparity, or disparity + doffs ≤ 0.
+    `disparity` and `focal` are in pixels, `baseline` in metres, and `doffs` is cx of the right camera − cx of the left
+    (Middlebury 2014's `calib.txt`). Depth is 0, not measured, where disparity is 0 or not finite, or ≤ 0 with doffs.
+    Other markers (StereoSGBM's −1) must be replaced before, as a disparity below 0 can be real with `doffs`.
     """
     disparity = np.asarray(disparity, dtype=np.float64)
     shifted = disparity + doffs
@@ -100,17 +109,10 @@ def disparity_to_depth(disparity: ArrayLike, focal: float, baseline: float, doff
 def point_cloud(
     depth: ArrayLike, image: ArrayLike, intrinsics: Intrinsics, mask: ArrayLike | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Coloured points of the measured pixels.
+    """Coloured points of the pixels that `mask` keeps and whose planar depth (H, W), metres, is finite and above 0.
 
-    Args:
-        depth: (H, W), metres, planar; 0, negative, NaN and inf are left out.
-        image: (H, W, 3) uint8 RGB.
-        intrinsics: of this image at this size.
-        mask: bool (H, W), True = keep; all when left out.
-
-    Returns: points float32 (N, 3), metres, and colours uint8 (N, 3), row by row.
-
-    Raises: ValueError when sizes differ.
+    Takes uint8 RGB (H, W, 3) and the intrinsics of this size. Returns points float32 (N, 3), metres, and colours uint8
+    (N, 3), row by row. Raises: ValueError when sizes differ.
     """
     depth, image = np.asarray(depth), np.asarray(image)
     keep = np.isfinite(depth) & (depth > 0)
@@ -122,9 +124,7 @@ def point_cloud(
 
 
 def write_ply(path: str | Path, points: ArrayLike, colors: ArrayLike) -> None:
-    """Write points (N, 3), metres, and colours (N, 3), uint8, as a binary little-endian PLY file.
-
-    The file appears whole or not at all: it is written beside `path` and then takes its place.
+    """Write points (N, 3), metres, and colours (N, 3), uint8, as a binary little-endian PLY file, whole or not at all.
 
     Raises: ValueError when the two don't match, or a point isn't finite.
     """

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
 
+from depthkit.camera import Intrinsics
 from depthkit.data.datasets import Layout, open_split
 from depthkit.data.importers import import_data
 from depthkit.errors import InputError
 from depthkit.scoring.protocol import PROTOCOLS, Alignment
 from depthkit.training.config import Recipe, TrainConfig
-
-ProtocolName = Literal["plain", "nyu-eigen", "kitti-garg"]
 
 
 def train(config: Annotated[TrainConfig, tyro.conf.arg(name="")], recipe: Recipe = "nyu") -> None:
@@ -71,7 +70,7 @@ def evaluate(
     split: str = "val",
     train_split: str = "train",
     depth_scale: float | None = None,
-    protocol: ProtocolName = "plain",
+    protocol: Literal["plain", "nyu-eigen", "kitti-garg"] = "plain",
     align: Alignment | None = None,
     max_depth: float | None = None,
     output: Path | None = None,
@@ -90,35 +89,36 @@ def evaluate(
         max_depth: metres; larger true depths count as not measured; by default the protocol's, for plain the model's
         output: folder to write to; if None, eval/ of the model's run, else of the working folder
     """
-    from depthkit.models.build import load_model
+    from depthkit.models.build import canonical_focal, load_model
     from depthkit.models.calibration import load_calibration
     from depthkit.run_folder import RunFolder, write_json
     from depthkit.scoring.baselines import Calibrated, fit_baselines
     from depthkit.scoring.evaluate import evaluate, evaluation_report, output_kind
     from depthkit.scoring.report import write_report
-    from depthkit.scoring.truth import raw_or_filled
+    from depthkit.scoring.truth import farthest, raw_or_filled
 
     network: Any = load_model(model)
     calibration = load_calibration(model)
     network = Calibrated(network, calibration) if calibration else network
     rules = PROTOCOLS[protocol]
     fitted = align or ("disparity" if output_kind(network) == "relative" else "none")
-    own = network.config.max_depth if protocol == "plain" and fitted == "none" and not calibration else rules.max_depth
-    rules = replace(rules, align=fitted, max_depth=max_depth or float(own))
     dataset = open_split(layout, data, split, depth_scale)
+    is_own = protocol == "plain" and fitted == "none" and not calibration
+    own = farthest(network.config, dataset) if is_own else rules.max_depth
+    rules = replace(rules, align=fitted, max_depth=max_depth or own)
     if layout == "nyu":
         print("the truth is {}: {:.1%} of its pixels are holes".format(*raw_or_filled(dataset)))
-    others = {}
-    if (data / train_split).is_dir():
-        baselines = fit_baselines(open_split(layout, data, train_split, depth_scale), rules)
-        others = {name: evaluate(prior, dataset, rules) for name, prior in baselines.models(rules).items()}
+    is_there = (data / train_split).is_dir()
+    priors = fit_baselines(open_split(layout, data, train_split, depth_scale), rules).models(rules) if is_there else {}
+    others = {name: evaluate(prior, dataset, rules) for name, prior in priors.items()}
     records = evaluate(network, dataset, rules, progress=True)
     report = evaluation_report(records, rules, model=model, data=str(data))
     run = RunFolder(Path(model).parent)  # not best/ itself, which the next better epoch replaces
     folder = output or (run.eval if run.is_used() else Path("eval", Path(model).name)) / protocol
     write_json(folder / "scores.json", report)
     write_report(folder / "report.html", network, dataset, rules, records, others, Path(model).name, f"{data}/{split}")
-    print(f"{report['images']} image(s) scored, {report['skipped']} skipped; {rules}")
+    lens = "; canonical metres times the data's focal lengths" if canonical_focal(network.config) else ""
+    print(f"{report['images']} image(s) scored, {report['skipped']} skipped; {rules}{'' if calibration else lens}")
     for name, score in report["summary"].items():
         spread = f"  ({score['low']:.4f} to {score['high']:.4f})" if report["images"] > 1 else ""
         print(f"{name:12} {score['mean']:.4f}{spread}")
@@ -147,12 +147,9 @@ def calibrate(
     """
     from depthkit.models.calibration import calibrate
 
-    if points and not data:
-        result = calibrate(model, points)
-    elif data and not points:
-        result = calibrate(model, open_split(layout, data, split, depth_scale))
-    else:
+    if bool(points) == bool(data):
         raise InputError("give either --points, a CSV of measured points, or --data, a data set with depth")
+    result = calibrate(model, points or open_split(layout, data or "", split, depth_scale))
     print(result)
     if result.kept:
         print(f"saved with {model}: predict, evaluate and export use it from now on")
@@ -190,6 +187,7 @@ def predict(
     output: Path = Path("predictions"),
     hfov: float | None = None,
     intrinsics: tuple[float, float, float, float] | None = None,
+    focal_px: float | None = None,
 ) -> None:
     """Predict for photos and videos: millimetres (PNG), metres (.npy), a picture, a point cloud.
 
@@ -197,13 +195,15 @@ def predict(
         sources: photos, videos, folders and patterns
         model: model folder (best/ of a run) or Hub id, metric or relative
         output: folder to write to; it keeps the tree of the sources
-        hfov: horizontal field of view of the camera, degrees, for point clouds
-        intrinsics: fx fy cx cy of the camera, pixels, for point clouds
+        hfov: horizontal field of view of the camera, degrees; without any, camera.json or EXIF says it
+        intrinsics: fx fy cx cy of the camera, pixels
+        focal_px: focal length of the camera, pixels
     """
-    from depthkit.camera import Intrinsics
     from depthkit.models.predict_files import predict_files
 
-    done = predict_files(model, sources, output, Intrinsics(*intrinsics) if intrinsics else hfov)
+    if intrinsics and hfov is not None:
+        raise InputError("--intrinsics and --hfov both give the camera: leave one out")
+    done = predict_files(model, sources, output, Intrinsics(*intrinsics) if intrinsics else hfov, focal_px)
     print(f"{len(done)} file(s) predicted, in {output}")
 
 
@@ -235,13 +235,15 @@ def convert(
         max_depth: metres, of a metric .pth whose name does not say it
     """
     from depthkit.models.author_weights import is_checkpoint
-    from depthkit.models.build import load_model
+    from depthkit.models.build import canonical_focal, load_model
     from depthkit.models.convert import export, to_folder
 
     if is_checkpoint(source):
         print(f"{target}: {to_folder(source, target, objective, max_depth)}")
     else:
-        print(f"{target}: in the authors' code, load_state_dict into {export(load_model(source), target)}")
+        network = load_model(source)
+        lens = "; times focal length / shorter side of a photo: metres" if canonical_focal(network.config) else ""
+        print(f"{target}: in the authors' code, load_state_dict into {export(network, target)}{lens}")
 
 
 _NAMED = (check, train, evaluate, calibrate, export, predict, demo, convert)

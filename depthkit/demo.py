@@ -8,21 +8,18 @@ import cv2
 import numpy as np
 
 from depthkit.camera import Intrinsics, point_cloud, write_ply
+from depthkit.data.readers import read_image
 from depthkit.errors import InputError
 from depthkit.models.build import load_model
 from depthkit.models.calibration import load_calibration, predict_calibrated
+from depthkit.models.predict_files import photo_camera
 
 SHOWN_WIDTH = 480  # pixels of the depth map on the page; the files keep the photo's size
 SHOWN_POINTS = 20_000
-ASSUMED_FOV = 60.0  # degrees across, where the reader gives none
 
 
 def run_demo(model: str, port: int | None = None, share_on_network: bool = False) -> None:
-    """Serve the page until it is stopped, to this machine alone unless `share_on_network`.
-
-    Args:
-        model: model folder (best/ of a run) or Hub id, metric or relative.
-        port: of the page; the first free one from 7860 on if None.
+    """Serve the page until it is stopped, to this machine alone unless `share_on_network`; `port` None is a free one.
 
     Raises: InputError when gradio is not installed, or the model can't be loaded.
     """
@@ -32,28 +29,28 @@ def run_demo(model: str, port: int | None = None, share_on_network: bool = False
 
 
 def build_page(model: str) -> Any:
-    """The page as a `gradio.Blocks`."""
     gr = _import_gradio()
     network, calibration = load_model(model), load_calibration(model)
     metric = calibration is not None or network.config.depth_estimation_type == "metric"
 
-    def show(photo: np.ndarray | None, fov: float) -> tuple[Any, Any, str, list[str]]:
-        if photo is None:
+    def show(path: str | None, fov: float) -> tuple[Any, Any, str, list[str]]:
+        if path is None:
             raise gr.Error("Choose a photo first.")
-        values = predict_calibrated(network, photo, calibration)
-        intrinsics = Intrinsics.from_fov(fov, photo.shape[1], photo.shape[0])
+        photo = read_image(Path(path))
+        intrinsics, source = photo_camera(Path(path), photo.shape, fov or None)
+        values = predict_calibrated(network, photo, calibration, intrinsics.focal)
         depth = values if metric else _relative_depth(values)
         files = _files(values, depth, photo, intrinsics, metric)
         figures = depth_figure(values, metric), cloud_figure(depth, photo, intrinsics)
-        return *figures, _words(values, metric, fov), files
+        return *figures, f"{_words(values, metric)} Focal length {intrinsics.focal:.0f} px {source}.", files
 
     with gr.Blocks(title="depthkit", analytics_enabled=False) as page:
         kind = "metric depth, in metres" if metric else "relative depth: disparity of unknown scale and shift"
         gr.Markdown(f"# depthkit\nThe model in `{Path(model).name}` predicts {kind}.")
         with gr.Row():
             with gr.Column():
-                photo = gr.Image(type="numpy", label="photo", elem_id="photo")
-                fov = gr.Slider(20, 120, ASSUMED_FOV, step=1, label="horizontal field of view of the camera (degrees)")
+                photo = gr.Image(type="filepath", label="photo", elem_id="photo")
+                fov = gr.Slider(0, 120, 0, step=1, label="horizontal field of view, degrees (0: from EXIF, if there)")
                 button = gr.Button("Predict", variant="primary", elem_id="predict")
                 words = gr.Markdown(elem_id="words")
                 files = gr.File(label="to keep", file_count="multiple", elem_id="files")
@@ -84,7 +81,6 @@ def depth_figure(values: np.ndarray, metric: bool) -> Any:
 
 
 def cloud_figure(depth: np.ndarray, photo: np.ndarray, intrinsics: Intrinsics) -> Any:
-    """The points of a photo in space, seen from behind the camera."""
     import plotly.graph_objects as go
 
     points, colours = point_cloud(depth, photo, intrinsics)
@@ -92,14 +88,8 @@ def cloud_figure(depth: np.ndarray, photo: np.ndarray, intrinsics: Intrinsics) -
     x, y, z = points[keep].T
     marker = {"size": 1.5, "color": [f"rgb({r},{g},{b})" for r, g, b in colours[keep]]}
     figure = go.Figure(go.Scatter3d(x=x, y=z, z=-y, mode="markers", marker=marker, hoverinfo="skip"))
-    camera = {"eye": {"x": 0.0, "y": -1.6, "z": 0.4}}
-    scene = {
-        "aspectmode": "data",
-        "camera": camera,
-        "xaxis_title": "x",
-        "yaxis_title": "z (depth)",
-        "zaxis_title": "-y",
-    }
+    scene = {"aspectmode": "data", "camera": {"eye": {"x": 0.0, "y": -1.6, "z": 0.4}}, "xaxis_title": "x"}
+    scene |= {"yaxis_title": "z (depth)", "zaxis_title": "-y"}
     return figure.update_layout(scene=scene, margin={"l": 0, "r": 0, "t": 0, "b": 0}, height=420)
 
 
@@ -109,11 +99,11 @@ def _relative_depth(disparity: np.ndarray) -> np.ndarray:
     return (1 / (0.1 + (disparity - disparity.min()) / span)).astype(np.float32)
 
 
-def _words(values: np.ndarray, metric: bool, fov: float) -> str:
+def _words(values: np.ndarray, metric: bool) -> str:
     if not metric:
         return "Near is bright. There are no metres: the point cloud has an arbitrary scale and a guessed shift."
     near, far = np.percentile(values, [1, 99])
-    return f"{near:.2f} m (nearest 1 %) to {far:.2f} m (farthest 1 %). The point cloud assumes {fov:g}° across."
+    return f"{near:.2f} m (nearest 1 %) to {far:.2f} m (farthest 1 %)."
 
 
 def _files(values: np.ndarray, depth: np.ndarray, photo: np.ndarray, intrinsics: Intrinsics, metric: bool) -> list[str]:

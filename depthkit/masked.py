@@ -1,5 +1,6 @@
 """Maps with holes: what counts as measured, and medians, means and fits over the measured pixels alone."""
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -20,17 +21,21 @@ def check_maps(pred: Tensor, target: Tensor, mask: Tensor) -> None:
         raise TypeError(f"mask must be bool, True where valid; got {mask.dtype}")
 
 
+def measured(depth: Map) -> Map:
+    """Say where `depth` or disparity (array or tensor) was measured: above 0 and finite; bool of the same shape."""
+    return (depth > 0) & (depth < math.inf)  # false for NaN
+
+
 def valid_mask(depth: Map, min_depth: float, max_depth: float) -> Map:
-    """Where `depth` (metres, array or tensor) is finite and within the closed range; bool of the same shape."""
+    """Say where `depth` (metres, array or tensor) is finite and within the closed range; bool of the same shape."""
     return (depth >= min_depth) & (depth <= max_depth)  # false for NaN
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
-    """Median of the valid pixels of each image: (B, H, W) and bool (B, H, W) → (B,); NaN where none is valid.
+    """Take the median of the valid pixels of each image: (B, H, W) → (B,); NaN where none is valid.
 
-    An even number of pixels has the mean of its two middle values, as in NumPy. Holes take no part; multiplied by the
-    mask, as is often done, they would enter as zeros and pull the median down. The gradient reaches the middle pixels
-    alone.
+    An even number of pixels has the mean of its two middle values, as in NumPy; the gradient reaches these alone.
+    Multiplied by the mask, as is often done, holes would enter as zeros and pull the median down.
     """
     values, mask = values.flatten(1), mask.flatten(1)
     ranked = torch.where(mask, values.detach(), torch.nan)
@@ -41,7 +46,7 @@ def masked_median(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over valid pixels of each image, (B, H, W) → (B,); 0 where there is none."""
+    """Average the valid pixels of each image, (B, H, W) → (B,); 0 where there is none."""
     return torch.where(mask, values, 0.0).sum((1, 2)) / mask.sum((1, 2)).clamp_min(1)
 
 

@@ -17,28 +17,19 @@ class RunFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self.name = self.path.name  # for messages
         self.config = self.path / "config.json"
         self.history = self.path / "history.json"
         self.last = self.path / "last"
         self.best = self.path / "best"
         self.eval = self.path / "eval"
 
-    @property
-    def name(self) -> str:
-        """The last part of the path, for messages."""
-        return self.path.name
-
-    @property
-    def state(self) -> Path:
-        """The file in `last/` that says where the run stands."""
-        return self.last / "state.json"
-
     def report(self, name: str) -> Path:
-        """The scores of one evaluation, such as `val`."""
+        """Name the file with the scores of one evaluation, such as `val`."""
         return self.eval / f"{name}.json"
 
     def is_used(self) -> bool:
-        """Whether a run has left its history or a checkpoint here."""
+        """Say whether a run has left its history or a checkpoint here."""
         return self.history.exists() or self.last.exists()
 
 
@@ -69,48 +60,37 @@ def replaced_file(path: str | Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def draft_folder(folder: str | Path) -> Path:
-    """Make an empty folder beside `folder` to write into before `replace_folder`."""
-    folder = Path(folder)
-    draft = folder.with_name(folder.name + ".draft")
+@contextmanager
+def replaced_folder(folder: str | Path) -> Iterator[Path]:
+    """Give an empty draft to write to, which takes the place of `folder` when the block ends well.
+
+    At every moment one whole version is on disk. Raises: RuntimeError that says what to do when a disk is full.
+    """
+    draft = _beside(folder, "draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    return draft
-
-
-@contextmanager
-def writing(folder: str | Path) -> Iterator[None]:
-    """Stand around all that writes the draft of `folder`.
-
-    Raises: RuntimeError that says what to do when that fails (a full disk); the draft is gone then, and `folder` as it
-    was.
-    """
     try:
-        yield
+        yield draft
+        settle(folder)
+        draft.rename(_beside(folder, "fresh"))
     # RuntimeError and SafetensorError: how PyTorch and safetensors say that a disk is full
     except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(Path(folder).with_name(Path(folder).name + ".draft"), ignore_errors=True)
         raise RuntimeError(
             f"could not write {folder} ({error}): free some disk space and resume; what was there before is whole"
         ) from error
-
-
-def replace_folder(draft: str | Path, folder: str | Path) -> None:
-    """Put the finished `draft` in the place of `folder`; at every moment one whole version is on disk."""
-    draft, folder = Path(draft), Path(folder)
-    settle(folder)
-    draft.rename(_fresh(folder))
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     settle(folder)
 
 
 def settle(folder: str | Path) -> bool:
     """Finish a replacement that was interrupted; returns whether `folder` exists now."""
-    folder = Path(folder)
-    if _fresh(folder).exists():  # it got this name when it was complete
+    fresh = _beside(folder, "fresh")
+    if fresh.exists():  # it got this name when it was complete
         shutil.rmtree(folder, ignore_errors=True)
-        _fresh(folder).rename(folder)
-    return folder.exists()
+        fresh.rename(folder)
+    return Path(folder).exists()
 
 
-def _fresh(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".fresh")
+def _beside(folder: str | Path, suffix: str) -> Path:
+    return Path(f"{Path(folder)}.{suffix}")

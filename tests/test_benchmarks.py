@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import evaluation, growth, networks, pipelines
+from benchmarks import command, evaluation, gpu_variants, growth, networks, pipelines
 from benchmarks.__main__ import line
 from benchmarks.measure import alternate, speed_row
 from depthkit.course import sample
@@ -52,3 +52,39 @@ def test_a_step_of_each_side_runs_and_their_networks_agree():
     assert row["met"], row
     rows = networks.step_rows("vits", size=70, rounds=1, matmul_side=64)
     assert all(row["ours"] > 0 for row in rows)
+
+
+def test_what_is_asked_of_a_gpu_runs_on_a_cpu():
+    root = sample.unpack_sample("rooms", SAMPLE_CACHE)
+    batch = networks.raw_batch(2, 28, 28)
+    for options in ({"first": True}, {"fused": True}, {"checkpointing": True}, {"half": gpu_variants.torch.bfloat16}):
+        assert gpu_variants.measured(lambda o=options: gpu_variants.step_of("tiny", batch, **o), 2, 1)["images/s"] > 0
+    tables = (
+        gpu_variants.batch_table("tiny", 28, (1, 2), 1),
+        gpu_variants.copy_table("tiny", 28, 1, 1),
+        gpu_variants.evaluation_table(root, "tiny", 28, (1, 2), 2),
+    )
+    for rows in tables:
+        assert all(isinstance(row["images/s"], float) for row in rows.values()), rows
+
+
+def test_a_variant_that_fails_says_why_and_leaves_the_others():
+    assert gpu_variants.measured(lambda: 1 / 0, 2, 1)["images/s"] == "ZeroDivisionError: division by zero"
+
+
+def test_lines_are_kept_as_they_come(tmp_path, monkeypatch, capsys):
+    """A run that breaks off leaves what it measured beside the results of the run before, which stay."""
+    monkeypatch.setattr(command, "__file__", str(tmp_path / "command.py"))
+    monkeypatch.setattr("sys.argv", ["benchmark", "--write"])
+    command.run("Title", "results.md", "", lambda quick: ["first"])
+    assert (tmp_path / "results.md").read_text() == "# Title\n\nfirst\n"
+
+    def broken(quick):
+        yield "second"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        command.run("Title", "results.md", "", broken)
+    assert (tmp_path / "results.md").read_text() == "# Title\n\nfirst\n"
+    assert (tmp_path / "results.md.part").read_text() == "# Title\n\nsecond\n"
+    capsys.readouterr()

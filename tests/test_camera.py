@@ -181,3 +181,10 @@ def test_ply_refuses_what_is_no_cloud(tmp_path):
     with pytest.raises(ValueError, match="finite"):
         write_ply(tmp_path / "cloud.ply", points, colors)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_one_focal_length_keeps_areas():
+    """Of a square of side 1 at distance 1 the picture has fx · fy pixels."""
+    assert Intrinsics(50, 72, 0, 0).focal == pytest.approx(60)
+    assert Intrinsics.centred(60, 80, 50).scaled(0.5, 2) == Intrinsics(30, 120, 19.5, 49.5)
+    assert Intrinsics.centred(60, 80, 50).scaled(0.5, 2).focal == pytest.approx(60)

@@ -26,7 +26,7 @@ LONGEST_MODULE = 250  # lines
 # Prints what each import changed of what importing must leave alone.
 PROBE = """
 import importlib, os, sys
-import cv2, torch
+import cv2, torch, torch._dynamo  # which set variables of their own when they are first imported
 asked = []
 torch.cuda._lazy_init = lambda: asked.append("_lazy_init")
 for name in ("is_available", "device_count", "get_device_capability", "current_device"):

@@ -1,6 +1,6 @@
 import pytest
 
-from depthkit.run_folder import draft_folder, read_json, replace_folder, settle, write_json
+from depthkit.run_folder import read_json, replaced_folder, settle, write_json
 
 
 def folder_with(path, text):
@@ -19,15 +19,21 @@ def test_an_interrupted_replacement_is_finished_later(tmp_path):
 
 def test_a_half_written_draft_is_never_taken(tmp_path):
     folder_with(tmp_path / "last", "old")
-    (draft_folder(tmp_path / "last") / "content").write_text("hal")
+    folder_with(tmp_path / "last.draft", "hal")
     assert settle(tmp_path / "last")
     assert (tmp_path / "last" / "content").read_text() == "old"
-    draft = draft_folder(tmp_path / "last")  # the next attempt starts empty
-    assert list(draft.iterdir()) == []
-    (draft / "content").write_text("new")
-    replace_folder(draft, tmp_path / "last")
+    with replaced_folder(tmp_path / "last") as draft:  # the next attempt starts empty
+        assert list(draft.iterdir()) == []
+        (draft / "content").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
     assert (tmp_path / "last" / "content").read_text() == "new"
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    folder_with(tmp_path / "last", "old")
+    with pytest.raises(RuntimeError, match="free some disk space"), replaced_folder(tmp_path / "last"):
+        raise OSError(28, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
 
 def test_json_is_replaced_whole_and_damage_is_named(tmp_path):

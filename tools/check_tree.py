@@ -1,5 +1,5 @@
-"""What ruff can't see: large files, notebooks with errors or not executed in order, notebooks that begin differently,
-broken links between documents.
+"""What ruff can't see: large files, notebooks with errors or not executed in order, notebooks that begin differently or
+that README does not open, broken links between documents.
 """
 
 import json
@@ -7,6 +7,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+from build_site import REPOSITORY as ADDRESS
+from build_site import badges
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST_CELL = REPOSITORY / "tools" / "kaggle_first_cell.py"
@@ -20,6 +23,7 @@ def main():
     problems = [line for path in files for line in check_size(path)]
     problems += [line for path in notebooks for line in check_notebook(path)]
     problems += check_first_cells(notebooks)
+    problems += check_badges(notebooks, (REPOSITORY / "README.md").read_text(encoding="utf-8"))
     problems += [line for path in files if path.suffix == ".md" for line in check_links(path)]
     for line in problems:
         print(line)
@@ -60,6 +64,18 @@ def check_first_cells(paths):
         for path, found in sources.items():
             if found[:1] != [wanted]:
                 yield f"{path.name}: its first code cell is not that of tools/{FIRST_CELL.name}"
+
+
+def check_badges(notebooks, readme):
+    """README links every notebook, with badges that follow the repository's address in pyproject.toml; the notebooks'
+    first cell installs from there.
+    """
+    if f'"{ADDRESS}"' not in FIRST_CELL.read_text():
+        yield f"tools/{FIRST_CELL.name}: REPOSITORY should be {ADDRESS}, as in pyproject.toml"
+    for path in notebooks:
+        row = rf"\(notebooks/{re.escape(path.name)}\) \| [^|]+ \| {re.escape(badges(path.name, 'docs/_static'))} \|"
+        if not re.search(row, readme):
+            yield f"README.md: its row for {path.name} should end with {badges(path.name, 'docs/_static')}"
 
 
 def check_links(path):

@@ -40,7 +40,8 @@ MODELS = {
     "frozen": dict(weights=str(TINY_WEIGHTS), init="neck", freeze_encoder=True),
     "random": dict(init="all"),
 }
-EPOCHS, LEAST_STEPS = 8, 96  # few images are seen more often, so that every run takes this many steps
+EPOCHS = 8
+LEAST_IMAGES = 96  # an epoch has at least these: few images are seen more often in it, so that every run takes 96 steps
 
 
 def pack(raw: Path, work: Path) -> None:
@@ -62,28 +63,29 @@ def pack(raw: Path, work: Path) -> None:
 
 
 def subset(work: Path, labels: str, images: int) -> str:
-    """A split of the first `images` rooms, as links; its name."""
+    """A split of the first `images` rooms, as links, several to a room where they are few; its name."""
     name = f"train_{images:04d}"
-    for room in sorted((work / labels / "train").iterdir())[:images]:
+    rooms = sorted((work / labels / "train").iterdir())[:images]
+    for number in range(max(images, LEAST_IMAGES)):
+        room = rooms[number % images]
         target = work / labels / name / room.name
         target.mkdir(parents=True, exist_ok=True)
-        if not (target / "00000.h5").exists():
-            os.link(room / "00000.h5", target / "00000.h5")
+        frame = target / f"{number // images:05d}.h5"
+        if not frame.exists():
+            os.link(room / "00000.h5", frame)
     return name
 
 
 def train_and_score(work: Path, labels: str, images: int, model: str, seed: int, test: NYUDepthV2) -> dict:
     """One point of the curve by fine-tuning; its run folder stays in `work/runs`."""
-    steps = images // RECIPE["batch_size"]
-    epochs = max(EPOCHS, -(-LEAST_STEPS // steps))
     run = work / "runs" / f"{labels}-{images:04d}-{model}-{seed}"
-    options = RECIPE | MODELS[model] | dict(seed=seed, epochs=epochs, output=run, data=work / labels)
+    options = RECIPE | MODELS[model] | dict(seed=seed, epochs=EPOCHS, output=run, data=work / labels)
     options |= dict(train_split=subset(work, labels, images), val_split="held_out", resume=True)
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     subprocess.run([sys.executable, "-m", "depthkit", "train", *flags], check=True, stdout=subprocess.DEVNULL)
     history = read_json(run / "history.json")
     picked = min(history, key=lambda row: row["abs_rel"])
-    point = {"epochs": epochs, "picked_epoch": picked["epoch"], "held_out_abs_rel": picked["abs_rel"]}
+    point = {"picked_epoch": picked["epoch"], "held_out_abs_rel": picked["abs_rel"]}
     return point | scores(load_model(run / "best"), test)
 
 
@@ -101,7 +103,11 @@ def scores(model, test: NYUDepthV2) -> dict:
 
 def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
     test = NYUDepthV2(unpack_sample("rooms", SAMPLE_CACHE), "val")
-    result = read_json(RESULT) if RESULT.exists() else {"recipe": RECIPE, "held_out_rooms": HELD_OUT, "points": []}
+    result = (
+        read_json(RESULT)
+        if RESULT.exists()
+        else {"recipe": RECIPE | {"epochs": EPOCHS}, "held_out_rooms": HELD_OUT, "points": []}
+    )
     for seed in seeds:
         for kind in labels:
             for count in images:

@@ -1,6 +1,6 @@
-"""Run the notebooks in order on this machine's profile, and leave them as pages to read.
+"""Run the notebooks in order on this machine's profile, and leave them as a site to read.
 
-python tools/run_course.py              # HTML pages in build/course, runs in build/course/runs
+python tools/run_course.py              # notebooks, runs and site in build/course
 python tools/run_course.py --in-place   # execute notebooks/*.ipynb as they are committed
 """
 
@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 import nbformat
+from build_site import build
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from pages import page as html_page
 
 from depthkit.run_folder import read_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = REPOSITORY / "build" / "course"
+EXECUTED = REPOSITORY / "build" / "course"
 CELL_SECONDS = 1800
 
 
@@ -27,20 +27,22 @@ def main():
     parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back to notebooks/")
     parser.add_argument("only", nargs="*", help="beginnings of notebook names, such as 04 (default: all)")
     options = parser.parse_args()
-    PAGES.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("DEPTHKIT_RUNS", str(PAGES / "runs"))
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("DEPTHKIT_RUNS", str(EXECUTED / "runs"))
     started = time.monotonic()
     wanted = tuple(options.only or [""])
     paths = [path for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb")) if path.name.startswith(wanted)]
     print(f"==> Running {len(paths)} notebook(s); each takes minutes on a CPU.")
     for path in paths:
         run_one(path, options.in_place)
+    site = build(EXECUTED / "site", EXECUTED)
     print(f"==> All done in {(time.monotonic() - started) / 60:.1f} minutes.")
     print_result(Path(os.environ["DEPTHKIT_RUNS"]))
+    print(f"{'site to read':32} {site}")
 
 
 def run_one(path, in_place):
-    """Execute one notebook from a fresh kernel; write its page, and itself when `in_place`."""
+    """Execute one notebook from a fresh kernel, and write it for the site, and back when `in_place`."""
     print(f"==> {path.name} ...", flush=True)
     started = time.monotonic()
     notebook = nbformat.read(path, as_version=4)
@@ -57,11 +59,10 @@ def run_one(path, in_place):
     except CellExecutionError as error:
         sys.exit(f"==> {path.name} stopped at a cell:\n{error}")
     tidy(notebook)
-    page = PAGES / f"{path.stem}.html"
-    page.write_text(html_page(notebook), encoding="utf-8")
+    nbformat.write(notebook, EXECUTED / path.name)
     if in_place:
         nbformat.write(notebook, path)
-    print(f"    {time.monotonic() - started:.0f} s, page: {page.relative_to(REPOSITORY)}", flush=True)
+    print(f"    {time.monotonic() - started:.0f} s", flush=True)
 
 
 def tidy(notebook):
@@ -83,7 +84,7 @@ def tidy(notebook):
 
 
 def print_result(runs):
-    """The last lines: the score, those of the baselines that the run keeps beside it, and where to look."""
+    """The score, those of the baselines that the run keeps beside it, and where the model lies."""
     reports = sorted(runs.glob("finetune-*/eval/val.json"))
     if reports:
         run = reports[-1].parent.parent
@@ -92,7 +93,6 @@ def print_result(runs):
             if baseline != reports[-1]:
                 print_score(f"to beat: {read_json(baseline)['model']}", baseline)
         print(f"{'model':32} {run / 'best'}")
-    print(f"{'pages to read':32} {PAGES}")
 
 
 def print_score(label, report):

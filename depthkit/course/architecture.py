@@ -78,23 +78,5 @@ def encoder_features(model: DepthAnythingForDepthEstimation, images: torch.Tenso
     return tokens.transpose(1, 2).reshape(len(images), -1, rows, columns).float().cpu()
 
 
-def principal_colours(features: torch.Tensor) -> torch.Tensor:
-    """Turn the first three principal components of all patches together into colours.
-
-    The features (B, C, h, w) become colours (B, h, w, 3) from 0 to 1.
-
-    A component's sign is arbitrary; each is turned so that its largest weight is positive, and stretched to its 1st
-    and 99th percentile.
-    """
-    batch, channels, rows, columns = features.shape
-    patches = features.permute(0, 2, 3, 1).reshape(-1, channels).double()
-    patches = patches - patches.mean(0)
-    axes = torch.linalg.svd(patches, full_matrices=False).Vh[:3]
-    axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-    values = patches @ axes.T
-    low, high = torch.quantile(values, torch.tensor([0.01, 0.99], dtype=values.dtype), dim=0)
-    return ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1).reshape(batch, rows, columns, 3).float()
-
-
 def _shapes(maps: Iterable[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(m.shape[1:]) for m in maps)

@@ -3,8 +3,13 @@
 Owners name their data sets as they like, so data and weights are found by what the folders hold, not by their names.
 """
 
+import ast
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from IPython import get_ipython
 
 from depthkit.errors import InputError
 from depthkit.models.encoders import encoder_of_width
@@ -59,6 +64,42 @@ def describe_attached() -> str:
         names[4:] = ["..."] if len(names) > 4 else []
         parts.append(f"{mount.relative_to(INPUT)} ({', '.join(names)})")
     return "; ".join(parts) if parts else "nothing"
+
+
+def keep_going() -> None:
+    """Let no later cell of this notebook stop it: a cell that fails says so in one line, and the next one runs.
+
+    On Kaggle a notebook that fails loses all that it wrote, a finished training too. Elsewhere a file that is missing
+    or damaged is forgiven, with what follows from it; any other error is raised.
+    """
+    if shell := get_ipython():
+        shell.user_ns["_failure_is_told"] = _failure_is_told
+        shell.ast_transformers.append(_Forgiven())
+
+
+class _Forgiven(ast.NodeTransformer):
+    """Put a cell into a `with` block, and show its last expression after it, as IPython does."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        cell = ast.parse("_shown = None\nwith _failure_is_told():\n    pass\n_shown")
+        if node.body and isinstance(last := node.body[-1], ast.Expr):
+            node.body[-1] = ast.Assign([ast.Name("_shown", ast.Store())], last.value)
+        cell.body[1].body += node.body  # type: ignore[attr-defined]
+        return cell
+
+
+_failures: list[Exception] = []
+
+
+@contextmanager
+def _failure_is_told() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not (_failures or WORKING.is_dir() or isinstance(error, (OSError, InputError))):
+            raise
+        _failures.append(error)
+        print(f"The rest of this cell is left out: {error}")
 
 
 def _is_relative_vits(path: Path) -> bool:

@@ -1,13 +1,14 @@
 """What must be so before `notebook_launcher` starts processes: it fails late, with messages that do not help."""
 
 import os
+from importlib.metadata import requires
 from pathlib import Path
 
 import accelerate
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
-from packaging.version import Version
+from packaging.requirements import Requirement
 
 from depthkit.course import hub
 from depthkit.course.kaggle import AUTHORS_WEIGHTS
@@ -21,14 +22,17 @@ def gpu_count() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def check_accelerate() -> None:
-    """Raise RuntimeError for an accelerate that opens CUDA in the notebook itself."""
-    if Version(accelerate.__version__) < Version("1.14"):
-        raise RuntimeError(
-            f"accelerate {accelerate.__version__} opens the GPUs before it forks, and training can't then: it has to "
-            "be 1.14 or newer. The first cell installs it from the data set depthkit-course; restart the kernel and "
-            "run all cells, so that none has imported the old one before"
-        )
+def check_versions() -> None:
+    """Raise RuntimeError for an accelerate or a transformers that opens CUDA in the notebook itself."""
+    floors = {each.name: each.specifier for each in map(Requirement, requires("depthkit") or [])}
+    for package in (accelerate, transformers):
+        name, version = package.__name__, package.__version__
+        if version not in floors[name]:
+            raise RuntimeError(
+                f"{name} {version} opens the GPUs before it forks, and training can't then; {name}{floors[name]} is "
+                "needed. The first cell installs it from the data set depthkit-course; with internet pip does. Then "
+                "restart the kernel and run all cells, so that none has imported the old one before"
+            )
 
 
 def check_weights(weights: str | None) -> None:

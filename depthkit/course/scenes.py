@@ -8,7 +8,7 @@ import numpy as np
 
 from depthkit.camera import Intrinsics, disparity_to_depth
 from depthkit.course.sample import BUNDLED, read_frame, read_frames, write_h5
-from depthkit.run_folder import draft_folder, replace_folder
+from depthkit.run_folder import replaced_folder
 
 
 def teaching(name: str, source: str | Path = BUNDLED) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
@@ -43,7 +43,6 @@ def unpack_motorcycle(destination: str | Path) -> Path:
     left, _, depth, _, calibration = motorcycle()
     root = Path(destination) / "motorcycle"
     if not root.is_dir():
-        draft = draft_folder(root)
-        write_h5(draft / "val" / "scene" / "00000.h5", left, depth, asdict(calibration["intrinsics"]))
-        replace_folder(draft, root)
+        with replaced_folder(root) as draft:
+            write_h5(draft / "val" / "scene" / "00000.h5", left, depth, asdict(calibration["intrinsics"]))
     return root

@@ -131,10 +131,10 @@ class Settings:
     def check_launch(self) -> None:
         """Refuse what would make `notebook_launcher` fail late; to call before any waiting, and just before it.
 
-        Raises: RuntimeError that says what to do, for an old accelerate and, on Kaggle, without a GPU, without weights
-            that can be had, and where CUDA was opened before.
+        Raises: RuntimeError that says what to do, for an old accelerate or transformers and, on Kaggle, without a GPU,
+            without weights that can be had, and where CUDA was opened before.
         """
-        launch.check_accelerate()
+        launch.check_versions()
         if self.profile == "kaggle":
             launch.check_gpus()
             launch.check_weights(self.weights)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -10,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from depthkit.data.datasets import DepthDataset, RGBDFolder
 from depthkit.data.readers import H5, LISTED, DataError, marker_share, read_raw_depth
 from depthkit.data.units import check_units
-from depthkit.masked import MIN_VALID
+from depthkit.masked import MIN_VALID, measured
 
 LOOKED_INTO = 64  # files of which `check` reads the values too
 MOST_H5 = 4000  # h5 headers read of a larger set: its library opens one file at a time, in however many threads
@@ -25,17 +24,14 @@ BAR_AFTER = 2.0  # seconds
 
 @dataclass(frozen=True)
 class Summary:
-    """What `check` found in a data set. Shares are of all pixels of the files looked into."""
+    """What `check` found in a data set; disparity has neither percentiles nor medians."""
 
     folder: str
     pairs: int
-    headers: int  # files whose header was read: all, or a spread of a large h5 set
     sizes: dict[str, int]  # "640 × 480": files looked into whose depth map is of this size
-    measured: float  # share with a depth that the mask keeps
-    dropped: float  # share with the largest value of an integer type, which is never a depth
-    percentiles: dict[int, float]  # 1, 10, 50, 90 and 99 % of measured depth, metres; empty for disparity
-    medians: dict[str, float]  # of each file looked into that has depth, metres; empty for disparity
-    left_out: list[str]  # files of the folder that are not used
+    measured: float  # share of the pixels looked into with a depth that the mask keeps
+    percentiles: dict[int, float]  # 1, 10, 50, 90 and 99 % of measured depth, metres
+    medians: dict[str, float]  # of each file looked into that has depth, metres
     notes: list[str]  # what is odd but possible, one sentence each, to be shown to the user
 
     def __str__(self) -> str:
@@ -59,7 +55,6 @@ def check(
     Of more than 4000 h5 files, the headers of a spread of 4000 are read. `deep` decodes every file. `progress` shows a
     bar after two seconds. Without a `max_depth` data that are mostly beyond 100 m are doubted. `depthkit.data.units`
     says which wrong units are seen, and which can't be told.
-
     Raises: DataError that names every bad file (the first 20 of them, and how many more), what was found and the
     remedy; one if masks or depth maps leave no file enough pixels; one for depths that can't be metres.
     """
@@ -79,27 +74,18 @@ def check(
         notes.append(f"{len(dataset.left_out)} file(s) are not used, first {dataset.left_out[0]}")
     if turned := 0 if is_h5 else sum(map(_is_turned, (dataset.files[index] for index in chosen))):
         notes.append(f"EXIF turns {turned} of the photos looked into, and so do we: see that their depth is turned too")
-    if dropped := float(np.mean([look.dropped for look in looks])):
+    if dropped := np.mean([look.dropped for look in looks]):
         notes.append(f"{dropped:.2%} of pixels hold the largest value of an integer type: taken as not measured")
-    samples = {look.name: look.depth for look in looks if not look.emptied_by and dataset.target == "depth"}
-    percentiles = {}
-    if samples:
-        scale = dataset.depth_scale if isinstance(dataset, RGBDFolder) else None
-        notes += check_units(folder, samples, scale, min_depth, max_depth)
-        depth = np.concatenate(list(samples.values()))
-        percentiles = {q: float(np.percentile(depth, q)) for q in (1, 10, 50, 90, 99)}
-    return Summary(
-        folder=folder,
-        pairs=count,
-        headers=len(headers),
-        sizes=dict(Counter(look.size for look in looks)),
-        measured=float(np.mean([look.measured for look in looks])),
-        dropped=dropped,
-        percentiles=percentiles,
-        medians={name: float(np.median(values)) for name, values in samples.items()},
-        left_out=list(dataset.left_out),
-        notes=notes,
-    )
+    sizes, share = dict(Counter(look.size for look in looks)), float(np.mean([look.measured for look in looks]))
+    if dataset.target == "disparity":
+        return Summary(folder, count, sizes, share, {}, {}, notes)
+    samples = {look.name: look.depth for look in looks if not look.emptied_by}
+    scale = dataset.depth_scale if isinstance(dataset, RGBDFolder) else None
+    notes += check_units(folder, samples, scale, min_depth, max_depth)
+    depth = np.concatenate(list(samples.values()))
+    percentiles = {q: float(np.percentile(depth, q)) for q in (1, 10, 50, 90, 99)}
+    medians = {name: float(np.median(values)) for name, values in samples.items()}
+    return Summary(folder, count, sizes, share, percentiles, medians, notes)
 
 
 def compare_splits(train: Summary, val: Summary) -> None:
@@ -129,11 +115,10 @@ class _Look(NamedTuple):
 
 def _look(dataset: DepthDataset, index: int) -> _Look:
     _, depth, mask = dataset.read(index)
-    has_depth = np.isfinite(depth) & (depth > 0)
+    has_depth = measured(depth)
     kept = depth[has_depth & mask]
-    culprit = "mask" if has_depth.sum() >= MIN_VALID else "depth map"
+    emptied_by = "" if len(kept) >= MIN_VALID else "mask" if has_depth.sum() >= MIN_VALID else "depth map"
     name, size = dataset.files[index].relative_to(dataset.root).as_posix(), f"{depth.shape[1]} × {depth.shape[0]}"
-    emptied_by = culprit if len(kept) < MIN_VALID else ""
     dropped = 0.0
     if isinstance(dataset, RGBDFolder) and dataset.depth_scale and dataset.target == "depth":
         dropped = marker_share(read_raw_depth(dataset.maps[dataset.files[index]]))
@@ -146,7 +131,7 @@ def _is_turned(photo: Path) -> bool:
 
 
 def _note_empty(folder: str, looks: list[_Look]) -> list[str]:
-    """Which files have fewer than MIN_VALID pixels left, in one sentence per cause; DataError if all have."""
+    """Say which files have fewer than MIN_VALID pixels left, in one sentence per cause; DataError if all have."""
     notes = []
     remedies = {"mask": "white marks what counts, are they inverted?", "depth map": "0 means not measured"}
     for cause, remedy in remedies.items():
@@ -159,14 +144,14 @@ def _note_empty(folder: str, looks: list[_Look]) -> list[str]:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` of `count` indices, evenly spread, with both ends."""
+    """Choose at most `most` of `count` indices, evenly spread, with both ends."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
 
 
 def _each(
     work: Callable[[int], Any], indices: list[int], threads: int, progress: bool, what: str
 ) -> tuple[list, dict[int, str]]:
-    """What `work` returns for the indices, in threads, and the messages of those that raise DataError."""
+    """Return what `work` does for the indices, in threads, and the messages of those that raise DataError."""
 
     def attempt(index: int) -> Any:
         try:
@@ -174,13 +159,7 @@ def _each(
         except DataError as error:
             return error
 
-    pool = ThreadPoolExecutor(threads)
-    try:
-        bar = tqdm(
-            pool.map(attempt, indices), f"check {what}", len(indices), False, delay=BAR_AFTER, disable=not progress
-        )
-        results = dict(zip(indices, bar, strict=True))
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
+    bar = {"desc": f"check {what}", "leave": False, "delay": BAR_AFTER, "disable": not progress}
+    results = dict(zip(indices, thread_map(attempt, indices, max_workers=threads, **bar), strict=True))
     bad = {index: str(result) for index, result in results.items() if isinstance(result, DataError)}
     return [result for index, result in results.items() if index not in bad], bad

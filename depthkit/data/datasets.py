@@ -1,7 +1,8 @@
 """Image and depth pairs from disk: NYU Depth V2's h5 files, and a folder of one's own.
 
 Every sample is a dict: `image` uint8 (3, H, W) RGB, `depth` float32 (H, W) in metres with 0 where it was not measured,
-`mask` bool (H, W), True where it was, and `name`, the file's path relative to the root.
+`mask` bool (H, W), True where it was, `name`, the file's path relative to the root, and, where `with_intrinsics` asks
+for it, `intrinsics` float32 (4,): fx, fy, cx and cy in pixels of `image`.
 """
 
 import copy
@@ -21,6 +22,7 @@ from depthkit.camera import Intrinsics
 from depthkit.data import readers
 from depthkit.data.files import check_pairs, files_by_stem, find_camera, imported_scale, same_proportions, usable_files
 from depthkit.data.readers import DataError
+from depthkit.masked import measured
 
 Layout = Literal["nyu", "folder", "mixed"]
 Sample = dict[str, Any]
@@ -38,6 +40,7 @@ class DepthDataset(Dataset, ABC):
 
     target = "depth"  # what the second array of `read` is, and its key in a sample
     files: list[Path]  # one for each sample, which is named after it
+    with_intrinsics = False  # whether samples hold their camera, which must be known then
 
     def __init__(self, root: str | Path, split: str | None, transform: Transform | None) -> None:
         self.root = Path(root)
@@ -46,6 +49,8 @@ class DepthDataset(Dataset, ABC):
         self.folder = self.root / split if split else self.root
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; name the one that holds the data set")
+        if self.folder.is_symlink() and not self.folder.exists():
+            raise DataError(f"{self.folder}: a broken link to {self.folder.readlink()}; mend it or remove it")
         if not self.folder.is_dir():
             there = ", ".join(sorted(p.name for p in self.root.iterdir() if p.is_dir())) or "no folders"
             raise DataError(f"{self.folder}: no such split; {self.root} holds {there}")
@@ -63,9 +68,16 @@ class DepthDataset(Dataset, ABC):
         """Check what headers show: kinds, types, sizes and proportions. Raises: DataError."""
 
     def intrinsics(self, index: int) -> Intrinsics | None:
-        """The camera in pixels of the photo as `read` gives it, from the .json of its stem beside it, else from
-        `camera.json` in the folder of the split or at the root; None where there is none. Raises: DataError."""
+        """The camera in pixels of the photo as `read` gives it, by the .json of its stem, else by `camera.json` in the
+        split or at the root, else None. Raises: DataError."""
         return find_camera(self.files[index], (self.folder, self.root), readers.picture_shape(self.files[index]))
+
+    def known_intrinsics(self, index: int) -> Intrinsics:
+        """What `intrinsics` gives. Raises: DataError where that is None."""
+        if (camera := self.intrinsics(index)) is None:
+            remedy = f"write {self.root / 'camera.json'} (fx, fy, cx, cy or hfov_deg), or import with --hfov"
+            raise DataError(f"{self.files[index]}: its camera is unknown, and camera canonical needs it: {remedy}")
+        return camera
 
     def __len__(self) -> int:
         return len(self.files)
@@ -76,25 +88,25 @@ class DepthDataset(Dataset, ABC):
             raise IndexError(f"{self.folder} has {len(self)} samples; there is no number {index}")
         index %= len(self)
         image, target, mask = self.read(index)
-        mask = mask & np.isfinite(target) & (target > 0)
-        target = np.where(mask, target, 0).astype(np.float32, copy=False)
-        sample: Sample = {"image": image, self.target: target, "mask": mask}
+        mask = mask & measured(target)
+        known = cv2.copyTo(target.astype(np.float32, copy=False), mask.view(np.uint8))  # elsewhere 0
+        sample: Sample = {"image": image, self.target: known, "mask": mask}
         sample["name"] = self.files[index].relative_to(self.root).as_posix()
+        if self.with_intrinsics:
+            sample["intrinsics"] = self.known_intrinsics(index)
         if self.transform is not None:
             sample = self.transform(sample, index, epoch)
-        return sample | {
-            "image": torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))),
-            self.target: torch.from_numpy(np.ascontiguousarray(sample[self.target])),
-            "mask": torch.from_numpy(np.ascontiguousarray(sample["mask"])),
-        }
+        if self.with_intrinsics:
+            sample["intrinsics"] = torch.tensor(tuple(sample["intrinsics"]), dtype=torch.float32)
+        planes = np.empty((3, *sample["image"].shape[:2]), dtype=np.uint8)
+        cv2.split(sample["image"], list(planes))  # NumPy's transpose takes many times as long
+        maps = {key: torch.from_numpy(np.ascontiguousarray(sample[key])) for key in (self.target, "mask")}
+        return sample | {"image": torch.from_numpy(planes)} | maps
 
 
 class NYUDepthV2(DepthDataset):
     """`<root>/<split>/**/*.h5` with `rgb` uint8 (3, H, W) and `depth` (H, W) in metres, as fastdepth distributes NYU
-    Depth V2 (Silberman 2012).
-
-    Raises: DataError at once when a folder is missing or holds no h5 file, and on access when a file can't be read.
-    """
+    Depth V2 (Silberman 2012)."""
 
     def __init__(self, root: str | Path, split: str, transform: Transform | None = None) -> None:
         super().__init__(root, split, transform)
@@ -155,8 +167,7 @@ class RGBDFolder(DepthDataset):
     Photos and masks are pictures (`readers.PHOTOS`), depth maps files of `readers.DEPTHS`, of the photo's shape or
     another of its proportions. Masks have the depth map's shape and are bright where a pixel counts.
 
-    Raises: DataError at once when folders are missing, empty, or don't pair up, and on access when a file can't be
-    read.
+    Raises: DataError at once when folders don't pair up, and on access when a file can't be read.
     """
 
     suffixes: tuple[str, ...] = readers.DEPTHS
@@ -175,8 +186,7 @@ class RGBDFolder(DepthDataset):
         photos = files_by_stem(self.folder / "rgb", readers.PHOTOS, self.left_out)
         self.files = [photos[stem] for stem in sorted(photos)]
         self.maps = self._partners(photos, self.target, self.suffixes)
-        has_masks = (self.folder / "mask").is_dir()
-        self.masks = self._partners(photos, "mask", readers.PHOTOS) if has_masks else {}
+        self.masks = self._partners(photos, "mask", readers.PHOTOS) if (self.folder / "mask").is_dir() else {}
 
     def _partners(self, photos: dict[str, Path], kind: str, suffixes: tuple[str, ...]) -> dict[Path, Path]:
         """{photo: its map of that kind}."""
@@ -203,7 +213,8 @@ class RGBDFolder(DepthDataset):
     def _check_shapes(self, photo: Path, image: Shape, values: Shape, mask: Shape) -> None:
         """The mask must have the map's shape, and the map the photo's proportions. Raises: DataError."""
         if mask != values:
-            raise DataError(f"{self.masks[photo]}: shape {mask}, but its {self.target} map has {values}")
+            size = f"{mask[1]} × {mask[0]} pixels, but its {self.target} map {values[1]} × {values[0]}"
+            raise DataError(f"{self.masks[photo]}: {size}; scale the mask to that (nearest neighbour), or remove it")
         if same_proportions(image, values):
             return
         remedy = "crop one to the other's proportions"
@@ -221,10 +232,7 @@ class RGBDFolder(DepthDataset):
 def open_split(
     layout: Layout, root: str | Path, split: str, depth_scale: float | None = None, transform: Transform | None = None
 ) -> DepthDataset:
-    """One split of a data set of some layout; the unit of an imported folder is known without being given.
-
-    Raises: DataError when folders are missing, empty, or don't pair up.
-    """
+    """One split of a data set of some layout; the unit of an imported folder is known without being given."""
     if layout == "folder":
         return RGBDFolder(root, split, depth_scale or imported_scale(root), transform)
     if layout == "mixed":

@@ -36,8 +36,7 @@ class DataError(InputError):
 
 @contextmanager
 def named_errors(path: Path, kind: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes a DataError that names the file. From damaged bytes, the libraries raise
-    errors of a dozen types; what the system refuses (permission, locks, open files) keeps the system's words."""
+    """Turn whatever goes wrong inside into a DataError that names the file; the system's refusals keep its words."""
     try:
         yield
     except DataError:
@@ -58,7 +57,7 @@ def named_errors(path: Path, kind: str) -> Iterator[None]:
 
 
 def _real_kind(path: Path, unknown: bool) -> str | None:
-    """What a file is that is not what its name says, with the remedy; None for a damaged one of its own kind."""
+    """Say what a file is that is not what its name says, with the remedy; None for a damaged one of its own kind."""
     with path.open("rb") as file:
         head = file.read(64)
     for start, name, suffixes, remedy in _KINDS:

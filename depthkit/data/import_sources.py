@@ -1,34 +1,37 @@
 """Finding photos, their depth maps and their cameras in folders as sensors, tools and public data sets leave them."""
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 import scipy.io
 import yaml
+from scipy.spatial import KDTree
 
 from depthkit.camera import Intrinsics
-from depthkit.data.readers import open_h5, picture_shape
+from depthkit.data.files import _camera, _walk
+from depthkit.data.readers import named_errors, open_h5, picture_shape
 from depthkit.errors import InputError
 
-Kind = Literal["pairs", "tum", "nyu-mat", "kitti"]
+SourceKind = Literal["pairs", "tum", "nyu-mat", "kitti"]
 ReadArray = Callable[[], np.ndarray]
-Camera = tuple[Intrinsics, tuple[int, int] | None]  # with the width and height that it holds for, where known
 Cameras = dict[str, tuple[Intrinsics, tuple[int, int]]]  # of each frame by its name, with the photo's width and height
 
 MAX_TIME_DIFFERENCE = 0.02  # seconds, as in associate.py of the TUM RGB-D benchmark
-NYU_CAMERA = Intrinsics(518.857901, 519.469611, 325.582449, 253.736166), (640, 480)  # toolbox, camera_params.m, RGB
+CAMERA_KEYS = ("fx", "fy", "cx", "cy", "width", "height")
+NYU_CAMERA = dict(zip(CAMERA_KEYS, (518.857901, 519.469611, 325.582449, 253.736166, 640, 480), strict=True))
+"""The RGB camera of the NYU toolbox, camera_params.m."""
 CAMERA_FILES = ("camera.json", "camera-intrinsics.txt", "camera_intrinsics.yaml", "calib_cam_to_cam.txt")
-UNITS: dict[str, float] = {"tum": 5000, "kitti": 256}  # per metre, of the kinds that have their own
+DEPTH_SCALES: dict[str, float] = {"tum": 5000, "kitti": 256}  # of the kinds that have their own
 KITTI_PHOTO = r"(?:.*/)?([^/]+)/image_02/data/([^/]+)\.(?:png|jpg)"
 KITTI_DEPTH = r"(?:.*/)?([^/]+)/proj_depth/groundtruth/image_02/([^/]+)\.png"
-SIGNS: dict[Kind, str] = {"kitti": KITTI_DEPTH, "tum": r"(?:.*/)?(?:associations|rgb)\.txt", "nyu-mat": r".*\.mat"}
+TUM_LIST = r"(?:.*/)?(?:associations|rgb)\.txt"
+SIGNS: dict[SourceKind, str] = {"kitti": KITTI_DEPTH, "tum": TUM_LIST, "nyu-mat": r".*\.mat"}
 
 
 @dataclass(frozen=True)
@@ -45,26 +48,27 @@ Found = tuple[list[Frame], list[str]]  # in the order of the sequence, and what 
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:
-    """The first `limit` names, and how many more there are."""
+    """Join the first `limit` names, and say how many more there are."""
     every = [str(name) for name in names]
     return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
 
 
-def files_below(source: Path, leave_out: Path) -> list[Path]:
-    """All files below a folder, frame_2 before frame_10 so that neighbours in the list are neighbours in time.
+def files_below(source: Path, leave_out: Path, broken: list[str]) -> list[Path]:
+    """List all files below a folder, frame_2 before frame_10 so that neighbours in the list are neighbours in time.
 
-    Links are followed; hidden files and folders, and the folder `leave_out`, are not entered.
+    A folder that links make appear twice counts once, and `leave_out` not at all. `broken` gets the links that fail.
     """
-    found, seen = [], {leave_out.resolve()}
-    for folder, folders, names in os.walk(source, followlinks=True):
-        folders[:] = [n for n in sorted(folders) if not n.startswith(".") and Path(folder, n).resolve() not in seen]
-        seen.update(Path(folder, name).resolve() for name in folders)
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(found, key=lambda p: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", p.as_posix())])
+    found = _walk(source, frozenset(), broken)
+    found.sort(key=lambda p: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", p.as_posix())])
+    resolve, unique = cache(Path.resolve), dict[tuple[Path, str], Path]()
+    for path in found:
+        if not resolve(path.parent).is_relative_to(leave_out.resolve()):
+            unique.setdefault((resolve(path.parent), path.name), path)
+    return list(unique.values())
 
 
-def guess_kind(source: Path, files: list[Path]) -> Kind:
-    """What lies there, by the names of files. Raises InputError that lists them when they say nothing."""
+def guess_kind(source: Path, files: list[Path]) -> SourceKind:
+    """Guess by the names of files what lies there. Raises InputError that lists them when they say nothing."""
     for kind, sign in SIGNS.items():
         if any(re.fullmatch(sign, path.as_posix()) for path in files):
             return kind
@@ -72,8 +76,8 @@ def guess_kind(source: Path, files: list[Path]) -> Kind:
     raise InputError(f"{source}: no known layout in {names}; give patterns by --rgb and --depth")
 
 
-def find_frames(kind: Kind, source: Path, files: list[Path], rgb: str | None, depth: str | None) -> Found:
-    """The frames of a source in their order. Raises InputError when there are none."""
+def find_frames(kind: SourceKind, source: Path, files: list[Path], rgb: str | None, depth: str | None) -> Found:
+    """Find the frames of a source in their order. Raises InputError when there are none."""
     if kind == "tum":
         return find_tum(source, files)
     if kind == "nyu-mat":
@@ -87,7 +91,7 @@ def find_frames(kind: Kind, source: Path, files: list[Path], rgb: str | None, de
 
 
 def find_matches(source: Path, files: list[Path], rgb: str, depth: str) -> Found:
-    """Pairs of files with equal groups of two expressions; what both match belongs to the longer, more exact one.
+    """Pair files with equal groups of two expressions; what both match belongs to the longer, more exact one.
 
     Raises: InputError when nothing pairs, or two files claim one name.
     """
@@ -116,9 +120,9 @@ def find_matches(source: Path, files: list[Path], rgb: str, depth: str) -> Found
 
 
 def find_tum(source: Path, files: list[Path]) -> Found:
-    """Sequences with `associations.txt`, or `rgb.txt` and `depth.txt` to be matched by time."""
+    """Find sequences with `associations.txt`, or `rgb.txt` and `depth.txt` to be matched by time."""
     frames, left_out = [], []
-    for folder in dict.fromkeys(path.parent for path in files if re.fullmatch(SIGNS["tum"], path.name)):
+    for folder in dict.fromkeys(path.parent for path in files if re.fullmatch(TUM_LIST, path.name)):
         if (folder / "associations.txt").is_file():
             rows = _rows(folder / "associations.txt", 4)
             pairs = [(row[3], row[1]) if row[1].startswith("depth") else (row[1], row[3]) for row in rows]
@@ -139,25 +143,21 @@ def find_tum(source: Path, files: list[Path]) -> Found:
 
 
 def nearest_in_time(photos: list[list[str]], depths: list[list[str]]) -> list[tuple[str, str]]:
-    """Rows (seconds, name) of photos and depth maps → pairs of names less than 20 ms apart, in the photos' order.
+    """Pair rows (seconds, name) of photos and depth maps less than 20 ms apart, in the photos' order.
 
     The nearest pair is joined first and each name once, as in associate.py of the TUM RGB-D benchmark.
     """
-    depths = sorted(depths, key=lambda row: float(row[0]))
-    times = np.array([float(row[0]) for row in depths])
-    near = []
-    for i, time in enumerate(float(row[0]) for row in photos):
-        first, last = np.searchsorted(times, [time - MAX_TIME_DIFFERENCE, time + MAX_TIME_DIFFERENCE])
-        near += [(abs(times[j] - time), i, j) for j in range(first, last)]
+    first, second = (KDTree(np.reshape([float(row[0]) for row in rows], (-1, 1))) for rows in (photos, depths))
+    near = first.sparse_distance_matrix(second, MAX_TIME_DIFFERENCE, output_type="dict")
     partner: dict[int, int] = {}
-    for _, i, j in sorted(near):
+    for _, (i, j) in sorted((apart, pair) for pair, apart in near.items()):
         if i not in partner and j not in partner.values():
             partner[i] = j
     return [(photos[i][1], depths[j][1]) for i, j in sorted(partner.items())]
 
 
 def _rows(path: Path, fields: int) -> list[list[str]]:
-    """Rows of a TUM list: seconds and file name, once or twice."""
+    """Read the rows of a TUM list: seconds and file name, once or twice."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a TUM sequence has associations.txt, or rgb.txt and depth.txt")
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
@@ -168,7 +168,7 @@ def _rows(path: Path, fields: int) -> list[list[str]]:
 
 
 def find_nyu(source: Path, files: list[Path], depth: str | None) -> Found:
-    """The labelled file of NYU Depth V2 (Silberman 2012), its raw (default) or filled depth, split by `splits.mat`."""
+    """Find the images of NYU Depth V2 (Silberman 2012), with raw (default) or filled depth, split by `splits.mat`."""
     path = next((path for path in files if path.suffix == ".mat" and h5py.is_hdf5(path)), None)
     if path is None or depth not in (None, "raw", "filled"):
         raise InputError(f"{source}: needs a .mat of version 7.3 (found {path}) and --depth raw or filled, not {depth}")
@@ -190,7 +190,7 @@ def find_nyu(source: Path, files: list[Path], depth: str | None) -> Found:
 
 
 def _mat(path: Path, key: str, number: int) -> np.ndarray:
-    """Picture (H, W, 3) or depth (H, W) with this number, from 1; MATLAB's axes lie the other way round."""
+    """Read picture (H, W, 3) or depth (H, W) of a number, from 1; MATLAB's axes lie the other way round."""
     with open_h5(path) as file:
         return np.ascontiguousarray(file[key][number - 1].T)
 
@@ -198,49 +198,48 @@ def _mat(path: Path, key: str, number: int) -> np.ndarray:
 def find_cameras(
     frames: list[Frame], source: Path, hfov: float | None, intrinsics: tuple[float, float, float, float] | None
 ) -> Cameras:
-    """{name: camera and photo size} as given, else from the nearest camera file; nothing for a frame without either.
+    """Take the cameras as given, else from the nearest camera file; a frame without either is not in the result.
 
-    Raises: InputError when intrinsics without a size would have to hold for photos of several sizes.
+    Raises: InputError when a file holds no camera, or one without a size would have to hold for photos of several.
     """
-    look_up = cache(nearest_camera)
-    sizes: dict[Intrinsics, tuple[int, int]] = {}
-    found: Cameras = {}
+    given = {"hfov_deg": hfov} if hfov else None
+    if intrinsics:
+        given = dict(zip(CAMERA_KEYS, intrinsics, strict=False))
+    look_up, read, found = cache(nearest_camera), cache(read_camera), Cameras()
+    shapes: dict[Path | None, tuple[int, int]] = {}
     for frame in frames:
-        height, width = picture_shape(frame.photo) if isinstance(frame.photo, Path) else frame.photo().shape[:2]
-        known = look_up(frame.photo.parent, source) if isinstance(frame.photo, Path) else NYU_CAMERA
-        if intrinsics:
-            known = Intrinsics(*intrinsics), None
-        elif hfov:
-            known = Intrinsics.from_fov(hfov, width, height), (width, height)
-        if known:
-            size = known[1] or sizes.setdefault(known[0], (width, height))
-            if known[1] is None and size != (width, height):
-                raise InputError(f"{frame.photo}: {width} × {height}, others {size}: give --hfov, or import them apart")
-            found[frame.name] = known[0].scaled(width / size[0], height / size[1]), (width, height)
+        if isinstance(frame.photo, Path):
+            path, shape = None if given else look_up(frame.photo.parent, source), picture_shape(frame.photo)
+            values = read(path) if path else given
+        else:
+            path, shape, values = None, frame.photo().shape[:2], given or NYU_CAMERA
+        if values is None:
+            continue
+        (height, width), first = shape, shapes.setdefault(path, shape)
+        if "width" not in values and "hfov_deg" not in values and shape != first:
+            others = f"others {first[1]} × {first[0]}"
+            raise InputError(f"{frame.photo}: {width} × {height}, {others}: give --hfov, or import them apart")
+        found[frame.name] = _camera(path or Path("--intrinsics"), values, shape), (width, height)
     return found
 
 
-def nearest_camera(folder: Path, source: Path) -> Camera | None:
-    """The camera file in a folder or, up to `source`, above it. Raises InputError when it holds no camera."""
-    for name in CAMERA_FILES:
-        if (folder / name).is_file():
-            return read_camera(folder / name)
+def nearest_camera(folder: Path, source: Path) -> Path | None:
+    """Find the camera file in a folder or, up to `source`, above it."""
+    if path := next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None):
+        return path
     return None if folder in (source, folder.parent) else nearest_camera(folder.parent, source)
 
 
-def read_camera(path: Path) -> Camera:
-    """Intrinsics from a 3 × 3 matrix (.txt), YAML or JSON with fx, fy, cx, cy, or KITTI's calib_cam_to_cam.txt."""
-    try:
+def read_camera(path: Path) -> dict[str, Any]:
+    """Read the CAMERA_KEYS that a 3 × 3 matrix (.txt), YAML, JSON or KITTI's calib_cam_to_cam.txt holds."""
+    with named_errors(path, "a camera"):
+        if path.suffix != ".txt":
+            values = yaml.safe_load(path.read_text())
+            return {{"xres": "width", "yres": "height"}.get(key, key): value for key, value in values.items()}
         if path.name == "calib_cam_to_cam.txt":
             rows = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-            (fx, _, cx, _), (_, fy, cy, _), _ = np.array(rows["P_rect_02"].split(), dtype=float).reshape(3, 4).tolist()
-            width, height = map(float, rows["S_rect_02"].split())
-            return Intrinsics(fx, fy, cx, cy), (int(width), int(height))
-        if path.suffix == ".txt":
-            (fx, _, cx), (_, fy, cy), _ = np.loadtxt(path).tolist()
-            return Intrinsics(fx, fy, cx, cy), None
-        values = yaml.safe_load(path.read_text())
-        size = values.get("width", values.get("xres")), values.get("height", values.get("yres"))
-        return Intrinsics(*(float(values[key]) for key in ("fx", "fy", "cx", "cy"))), size if all(size) else None
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: no intrinsics that can be read ({error!r}); mend the file or remove it") from error
+            matrix, size = np.array(rows["P_rect_02"].split(), dtype=float).reshape(3, 4), rows["S_rect_02"].split()
+        else:
+            matrix, size = np.loadtxt(path), []
+        numbers = (*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), *map(float, size))
+        return dict(zip(CAMERA_KEYS, numbers, strict=False))

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -21,7 +22,9 @@ from tqdm import tqdm
 from depthkit.camera import disparity_to_depth, ray_distance_to_depth
 from depthkit.data import import_sources as sources
 from depthkit.data import readers
-from depthkit.data.import_sources import Cameras, Frame, Kind, ReadArray, listed
+from depthkit.data.check import spread
+from depthkit.data.import_sources import CAMERA_KEYS, Cameras, Frame, ReadArray, SourceKind, listed
+from depthkit.data.units import doubts_of_units
 from depthkit.errors import InputError
 from depthkit.run_folder import read_json, replaced_file, write_json
 
@@ -31,17 +34,17 @@ Plan = dict[str, Path | ReadArray | dict]  # {path below DATA: a file to link, a
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import did: pairs of each split, units per metre of linked integer depth, and the rest in words."""
+    """What an import did is said by `str` of this."""
 
     data: Path
-    pairs: dict[str, int]
-    depth_scale: float | None
-    words: list[str]
+    pairs: dict[str, int]  # of each split
+    depth_scale: float | None  # units per metre of linked integer depth
+    words: list[str]  # the rest
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} pair(s) in {name}" for name, count in self.pairs.items())
-        following = f"next: depthkit check {quote(str(self.data))}"  # which finds the unit in import.json
-        return "\n".join([f"{self.data}: {counts}", *self.words, following])
+        # `check` finds the unit in import.json
+        return "\n".join([f"{self.data}: {counts}", *self.words, f"next: depthkit check {quote(str(self.data))}"])
 
 
 def import_data(
@@ -49,7 +52,7 @@ def import_data(
     data: Path,
     rgb: str | None = None,
     depth: str | None = None,
-    kind: Kind | None = None,
+    kind: SourceKind | None = None,
     depth_scale: float | None = None,
     val: float = 0.2,
     baseline: float | None = None,
@@ -84,27 +87,37 @@ def import_data(
     if not source.exists():
         raise InputError(f"{source}: no such file or folder; name the one that holds the recordings")
     _check_settings(settings)
-    files = [source] if source.is_file() else sources.files_below(source, data)
+    broken: list[str] = []
+    files = [source] if source.is_file() else sources.files_below(source, data, broken)
     kind = kind or ("pairs" if rgb else sources.guess_kind(source, files))
-    scale = depth_scale or sources.UNITS.get(kind)
+    scale = depth_scale or sources.DEPTH_SCALES.get(kind)
     frames, left_out = sources.find_frames(kind, source, files, rgb, depth)
     parts, split = split_frames(frames, val)
     frames = [frame for part in parts.values() for frame in part]
     cameras = sources.find_cameras(frames, source, hfov, intrinsics)
     _check_frames(frames, cameras if ray_distance else None)
-    disparity = None if focal is None or baseline is None else (focal, baseline)
-    read = partial(read_metres, scale=scale, disparity=disparity, ray_cameras=cameras if ray_distance else None)
-    read(frames[0])  # a unit that is missing or wrong shows before anything is written
-    record = settings | {"source": str(source.resolve()), "kind": kind, "depth_scale": scale}
-    plan: Plan = {"import.json": json.loads(json.dumps(record))}
-    plan |= _plan_cameras(parts, cameras) | _plan_pictures(parts, read if disparity or ray_distance else None)
+    unit = None if baseline or ray_distance else scale
+
+    def read(frame: Frame) -> np.ndarray:
+        depth = readers.read_depth(frame.depth, scale) if isinstance(frame.depth, Path) else frame.depth()
+        if baseline and focal:
+            return disparity_to_depth(depth, focal, baseline)
+        if ray_distance:
+            intrinsics, (width, height) = cameras[frame.name]
+            return ray_distance_to_depth(depth, intrinsics.scaled(depth.shape[1] / width, depth.shape[0] / height))
+        return depth
+
+    few = (frames[i] for i in spread(len(frames), 8))
+    doubts = doubts_of_units(str(source), {frame.name: read(frame) for frame in few}, unit)
+    settings |= {"source": str(source.resolve()), "kind": kind, "depth_scale": scale}
+    plan: Plan = {"import.json": json.loads(json.dumps(settings)), **_plan_cameras(parts, cameras)}
+    plan |= _plan_pictures(parts, read if baseline or ray_distance else None)
     _check_target(data, plan)
     done = Counter(_put(data / name, content) for name, content in tqdm(plan.items(), "import", disable=None))
     words = [f"split: {split}", "files: " + ", ".join(f"{count} {what}" for what, count in done.items())]
     where = "camera.json" if "camera.json" in plan else "a .json beside each photo"
     words.append(f"camera: {where}" if cameras else "camera: unknown; --hfov or --intrinsics would say it")
-    words += [f"left out: {line}" for line in left_out]
-    unit = None if disparity or ray_distance else scale
+    words += [f"left out: {line}" for line in left_out + ([listed(broken)] if broken else [])] + doubts
     return ImportSummary(data, {name: len(part) for name, part in parts.items()}, unit, words)
 
 
@@ -126,25 +139,8 @@ def _check_frames(frames: list[Frame], ray_cameras: Cameras | None) -> None:
             raise InputError(f"{frame.photo}: ray distance needs the camera of each photo; give --intrinsics or --hfov")
 
 
-def read_metres(
-    frame: Frame, scale: float | None, disparity: tuple[float, float] | None, ray_cameras: Cameras | None
-) -> np.ndarray:
-    """Planar depth of a frame, float32 (H, W), metres.
-
-    Its file holds that in units of 1/`scale`; or disparity in pixels, with (focal length in pixels, baseline in
-    metres); or distance along the rays of the photo's camera.
-    """
-    depth = readers.read_depth(frame.depth, scale) if isinstance(frame.depth, Path) else frame.depth()
-    if disparity:
-        return disparity_to_depth(depth, *disparity)
-    if ray_cameras:
-        intrinsics, (width, height) = ray_cameras[frame.name]
-        return ray_distance_to_depth(depth, intrinsics.scaled(depth.shape[1] / width, depth.shape[0] / height))
-    return depth
-
-
 def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
-    """Frames in their order → those of train and val, and how in words.
+    """Split frames, which are in their order, into train and val; also returns how, in words.
 
     The data set's own split comes first; then whole scenes (the first folder in which names differ), drawn by a hash
     of their names; a single sequence is cut, and 2 % of it, at least 1 frame, left out between the two blocks.
@@ -156,9 +152,9 @@ def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
     folders = zip_longest(*(frame.name.split("/")[:-1] for frame in frames), fillvalue=".")
     scenes = next((level for level in folders if len(set(level)) > 1), ())
     if scenes and len(set(scenes)) < len(frames):
-        held = _choose(Counter(scenes), val * len(frames))
-        parts = {"train": [f for f, scene in zip(frames, scenes, strict=True) if scene not in held]}
-        parts["val"] = [f for f, scene in zip(frames, scenes, strict=True) if scene in held]
+        held, parts = _choose(Counter(scenes), val * len(frames)), Parts(train=[], val=[])
+        for frame, scene in zip(frames, scenes, strict=True):
+            parts["val" if scene in held else "train"].append(frame)
         return parts, f"by scene; train {listed(sorted(set(scenes) - held))}; val {listed(sorted(held))}"
     gap = max(1, round(0.02 * len(frames)))
     if len(frames) < gap + 2:
@@ -166,12 +162,12 @@ def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
     last = min(max(1, round(val * len(frames))), len(frames) - gap - 1)
     parts = {"train": frames[: -last - gap], "val": frames[-last:]}
     blocks = [f"{name} {part[0].name} to {part[-1].name}" for name, part in parts.items()]
-    between = listed(frame.name for frame in frames[-last - gap : -last])
-    return parts, f"by blocks of one sequence; {'; '.join(blocks)}; left out between them {between}"
+    between = f"left out between them {listed(frame.name for frame in frames[-last - gap : -last])}"
+    return parts, f"by blocks of one sequence; {'; '.join([*blocks, between])}"
 
 
 def _choose(sizes: Counter[str], wanted: float) -> set[str]:
-    """Scenes with about the wanted number of frames, at least one; the largest scene is never among them."""
+    """Choose scenes with about the wanted number of frames, at least one, but never the largest."""
     drawn = sorted(sizes, key=lambda scene: hashlib.sha1(scene.encode()).digest())
     drawn.remove(max(drawn, key=lambda scene: sizes[scene]))
     chosen: set[str] = set()
@@ -183,9 +179,8 @@ def _choose(sizes: Counter[str], wanted: float) -> set[str]:
 
 
 def _plan_cameras(parts: Parts, cameras: Cameras) -> Plan:
-    """One camera.json where all photos share one camera and size, else a .json beside each photo that has one."""
-    keys = ("fx", "fy", "cx", "cy", "width", "height")
-    content = {name: dict(zip(keys, (*k, *size), strict=True)) for name, (k, size) in cameras.items()}
+    """Plan one camera.json where all photos share one camera and size, else a .json beside each photo that has one."""
+    content = {name: dict(zip(CAMERA_KEYS, (*k, *size), strict=True)) for name, (k, size) in cameras.items()}
     frames = {frame.name: part for part, frames in parts.items() for frame in frames}
     if len(content) == len(frames) and len(set(cameras.values())) == 1:
         return {"camera.json": next(iter(content.values()))}
@@ -193,7 +188,7 @@ def _plan_cameras(parts: Parts, cameras: Cameras) -> Plan:
 
 
 def _plan_pictures(parts: Parts, read: Callable[[Frame], np.ndarray] | None) -> Plan:
-    """Photos and depth maps: linked where RGBDFolder can read them; all depth through `read` where that is given."""
+    """Plan to link what RGBDFolder can read, and to convert the rest; all depth through `read` where that is given."""
     plan: Plan = {}
     for split, frame in ((split, frame) for split, part in parts.items() for frame in part):
         photo, depth = frame.photo, partial(read, frame) if read else frame.depth
@@ -209,10 +204,11 @@ def _suffix(content: Path | ReadArray) -> str:
 
 
 def _check_target(data: Path, plan: Plan) -> None:
-    """What is in the folder already must be what this import would put there. Raises InputError."""
-    inside = [path for path in (data, *data.rglob("*")) if path.is_file() or (path.is_symlink() and not path.is_dir())]
-    there = [path for path in inside if not path.name.startswith(".") and path.suffix != ".draft"]
+    """Raise InputError where the folder holds anything else than this import would put there."""
+    there = [p for p in (data, *data.rglob("*")) if (p.is_file() or p.is_symlink()) and not p.is_dir()]
     for path in sorted(there, key=lambda path: path.name != "import.json"):
+        if path.name.startswith(".") or path.suffix == ".draft":
+            continue
         content = plan.get(path.relative_to(data).as_posix())
         same = content is not None and path.exists() and (data / "import.json").exists()
         if same and isinstance(content, Path):
@@ -224,7 +220,6 @@ def _check_target(data: Path, plan: Plan) -> None:
 
 
 def _put(target: Path, content: Path | ReadArray | dict) -> str:
-    """Make one file; returns in a word how."""
     if target.exists():
         return "there already"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -233,11 +228,9 @@ def _put(target: Path, content: Path | ReadArray | dict) -> str:
         return "written"
     if isinstance(content, Path):
         for link in (os.link, os.symlink):
-            try:
+            with suppress(OSError):  # another file system, or one without links
                 link(content.resolve(), target)
                 return "linked"
-            except OSError:  # another file system, or one without links
-                continue
         with replaced_file(target) as draft:
             shutil.copy2(content, draft)
         return "copied"

@@ -1,6 +1,10 @@
-"""A data set at a glance: a sheet of pictures above their depth, a histogram of depth, and pictures in two splits."""
+"""A data set at a glance: a sheet of pictures above their depth, a histogram of depth, and pictures in two splits.
+
+Pictures are uint8 (H, W, 3) in OpenCV's order of the channels: blue, green, red.
+"""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,11 +13,14 @@ import numpy as np
 from depthkit.data.check import Summary, spread
 from depthkit.data.datasets import DepthDataset
 from depthkit.data.duplicates import difference_hash, hamming
+from depthkit.masked import measured
+from depthkit.run_folder import replaced_file
 
 SHOWN = 12  # pictures of a sheet
 COMPARED = 300  # pictures of each split that are compared
 ALIKE = 6  # bits of 64 in which the hashes of near-duplicates differ at most
 HEIGHT, WIDTH = 150, 200  # of a picture on the sheet, pixels
+HOLE = np.uint8(128)  # grey
 
 
 def write_contact_sheet(dataset: DepthDataset, path: Path) -> Path:
@@ -21,18 +28,19 @@ def write_contact_sheet(dataset: DepthDataset, path: Path) -> Path:
     columns = []
     for index in spread(len(dataset), SHOWN):
         image, target, mask = dataset.read(index)
-        valid = mask & np.isfinite(target) & (target > 0)
-        columns.append(np.vstack([_fitted(image[..., ::-1]), _fitted(_coloured(target, valid, dataset.target))]))
-    blank = np.full_like(columns[0], 255)
-    columns += [blank] * (-len(columns) % 4)
-    rows = [np.hstack(columns[first : first + 4]) for first in range(0, len(columns), 4)]
-    return _write(path, np.vstack(rows))
+        mask = mask & measured(target)
+        limits = np.percentile(target[mask], [1, 99]) if mask.any() else (0, 1)
+        below = coloured(target, mask, limits, near_is_large=dataset.target == "disparity")
+        columns.append(np.vstack([_tile(image[..., ::-1]), _tile(below)]))
+    wide = min(4, len(columns))
+    columns += [np.full_like(columns[0], 255)] * (-len(columns) % wide)
+    return _write(path, np.vstack([np.hstack(columns[i : i + wide]) for i in range(0, len(columns), wide)]))
 
 
 def write_histogram(dataset: DepthDataset, path: Path) -> Path:
     """Write a PNG of the measured depths of up to SHOWN files: 40 bars, with the limits of depth below them."""
     reads = (dataset.read_depth(index) for index in spread(len(dataset), SHOWN))
-    depths = np.concatenate([target[mask & np.isfinite(target) & (target > 0)] for target, mask in reads])
+    depths = np.concatenate([target[mask & measured(target)] for target, mask in reads])
     counts, edges = np.histogram(depths, bins=40)
     canvas = np.full((300, 640, 3), 255, np.uint8)
     for i, count in enumerate(counts):
@@ -46,14 +54,12 @@ def write_histogram(dataset: DepthDataset, path: Path) -> Path:
 
 
 def suggest_max_depth(summary: Summary) -> int | None:
-    """Whole metres that hold 99 % of the measured depths with a tenth to spare; None where there are no metres."""
-    if not summary.percentiles:
-        return None
-    return max(1, math.ceil(round(1.1 * summary.percentiles[99], 6)))
+    """Suggest whole metres that hold 99 % of the depths with a tenth to spare; None where there are no metres."""
+    return max(1, math.ceil(round(1.1 * summary.percentiles[99], 6))) if summary.percentiles else None
 
 
 def near_duplicates(train: DepthDataset, val: DepthDataset) -> str:
-    """Words on how many validation pictures look like a training picture, by their difference hashes."""
+    """Say how many validation pictures look like a training picture, by their difference hashes."""
     first, second = (
         [difference_hash(dataset.read(index)[0]) for index in spread(len(dataset), COMPARED)]
         for dataset in (train, val)
@@ -62,30 +68,35 @@ def near_duplicates(train: DepthDataset, val: DepthDataset) -> str:
     if not alike.any():
         return f"no near-duplicates between the splits, in {len(first)} and {len(second)} pictures compared"
     name = val.files[spread(len(val), COMPARED)[int(np.argmax(alike))]]
-    return (
-        f"{alike.sum()} of {len(second)} validation pictures look like a training picture, first {name}: split by scene"
-    )
+    share = f"{alike.sum()} of {len(second)} validation pictures"
+    return f"{share} look like a training picture, first {name}: split by scene"
 
 
-def _coloured(target: np.ndarray, valid: np.ndarray, kind: str) -> np.ndarray:
-    """The map in colours (H, W, 3) BGR, between its 1st and 99th percentile."""
-    low, high = np.percentile(target[valid], [1, 99]) if valid.any() else (0.0, 1.0)
-    share = np.clip((np.where(valid, target, low) - low) / max(high - low, 1e-9), 0, 1)
-    bright = share if kind == "disparity" else 1 - share
-    colours = cv2.applyColorMap((255 * bright).astype(np.uint8), cv2.COLORMAP_MAGMA)
-    colours[~valid] = 150
-    return colours
+def coloured(values: np.ndarray, mask: np.ndarray, limits: Sequence[float], near_is_large: bool) -> np.ndarray:
+    """Show a map (H, W) in colours between two limits: near is bright, far dark, what `mask` leaves out grey."""
+    share = ((np.where(mask, values, limits[0]) - limits[0]) / max(limits[1] - limits[0], 1e-9)).clip(0, 1)
+    bright = np.rint(255 * (share if near_is_large else 1 - share)).astype(np.uint8)
+    return np.where(mask[..., None], cv2.applyColorMap(bright, cv2.COLORMAP_MAGMA), HOLE)
 
 
-def _fitted(picture: np.ndarray) -> np.ndarray:
-    scale = min(HEIGHT / picture.shape[0], WIDTH / picture.shape[1])
-    small = cv2.resize(np.ascontiguousarray(picture), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = small[:HEIGHT, :WIDTH]
-    bottom, right = HEIGHT - small.shape[0] + 4, WIDTH - small.shape[1] + 4
-    return cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+def scaled(picture: np.ndarray, scale: float) -> np.ndarray:
+    """Scale a picture by one factor."""
+    return cv2.resize(np.ascontiguousarray(picture), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def png(picture: np.ndarray) -> bytes:
+    """Encode a picture as the bytes of a PNG file."""
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def _tile(picture: np.ndarray) -> np.ndarray:
+    small = scaled(picture, min(HEIGHT / picture.shape[0], WIDTH / picture.shape[1]))
+    tile = np.full((HEIGHT + 4, WIDTH + 4, 3), 255, np.uint8)
+    tile[: small.shape[0], : small.shape[1]] = small
+    return tile
 
 
 def _write(path: Path, picture: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    with replaced_file(path) as draft:
+        draft.write_bytes(png(picture))
     return path

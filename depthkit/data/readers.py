@@ -19,14 +19,13 @@ H5 = (".h5", ".hdf5")
 DEPTHS = (".png", ".tif", ".tiff", ".pgm", ".pfm", ".npy", ".npz", ".exr", *H5)
 LISTED = 20  # files that one error names before it only counts
 
-_HALVES = (Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM)
-_QUARTERS = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
-_TURNS = dict(enumerate((*_HALVES, *_QUARTERS), start=2))  # what makes a picture upright, by EXIF orientation
+_NAMES = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_TURNS = {i: Transpose[name] for i, name in enumerate(_NAMES.split(), 2)}  # what makes a picture upright, by EXIF
 _PNG_COLOURS = {0: "grey", 2: "colour", 3: "palette", 4: "grey-and-alpha", 6: "colour-and-alpha"}
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """A photo as uint8 (H, W, 3) RGB, upright as its EXIF orientation says; 16-bit grey is scaled to 8 bits.
+    """Read a photo as uint8 (H, W, 3) RGB, upright as its EXIF orientation says; 16-bit grey is scaled to 8 bits.
 
     Raises: DataError for a file that is no picture, not all of one, or one of a kind that is not read.
     """
@@ -39,7 +38,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask picture as bool (H, W), upright: True where its luminance is above half of the range.
+    """Read a mask picture as bool (H, W), upright: True where its luminance is above half of the range.
 
     Where a picture has transparent pixels, alpha is the mask (a cut-out). A lossless picture of 0 and 1 counts as one
     of 0 and 255. Raises: DataError for no picture, an opaque colour cut-out, or one too dark for any pixel to count.
@@ -60,17 +59,16 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 
 def picture_shape(path: Path, upright: bool = True) -> tuple[int, int]:
-    """Height and width of a photo or mask from its header, as it is opened, or as it is stored. Raises: DataError."""
+    """Read height and width of a photo or mask from its header, upright or as stored. Raises: DataError."""
     with _picture(path) as picture:
         width, height = picture.size
         return (width, height) if upright and _orientation(picture) > 4 else (height, width)
 
 
 def read_depth(path: Path, depth_scale: float | None = None) -> NDArray[np.float32]:
-    """A depth map as float32 (H, W), metres; an integer type's largest value means "no depth" and becomes 0.
+    """Read a depth map as float32 (H, W), metres; an integer type's largest value means "no depth" and becomes 0.
 
     `depth_scale` is the number of units a metre has in an integer file; float files are in metres and refuse it.
-
     Raises: DataError for a damaged file, a kind that is not read, integers without a unit, floats with one.
     """
     raw = read_raw_depth(path)
@@ -82,18 +80,18 @@ def read_depth(path: Path, depth_scale: float | None = None) -> NDArray[np.float
 
 
 def read_raw_depth(path: Path) -> np.ndarray:
-    """The values of a depth file as stored, (H, W), of the file's own type and unit. Raises: DataError."""
+    """Read the values of a depth file as stored, (H, W), of the file's own type and unit. Raises: DataError."""
     values = _READERS[path.suffix.lower()](path)
     return values.reshape(_plane(path, values.shape))
 
 
 def marker_share(raw: np.ndarray) -> float:
-    """The share of stored values, (H, W), that are their integer type's largest: never a depth. 0 for floats."""
+    """Return the share of stored values that are their integer type's largest: never a depth. 0 for floats."""
     return float((raw == np.iinfo(raw.dtype).max).mean()) if raw.dtype.kind in "ui" else 0.0
 
 
 def inspect_depth(path: Path, depth_scale: float | None = None) -> tuple[int, int]:
-    """Height and width of a depth map, from its header alone but for .npz and .exr. Raises: as `read_depth`."""
+    """Read height and width of a depth map, from its header alone but for .npz and .exr. Raises: as `read_depth`."""
     suffix = path.suffix.lower()
     if suffix in H5:
         with open_h5(path) as file:
@@ -111,7 +109,7 @@ def inspect_depth(path: Path, depth_scale: float | None = None) -> tuple[int, in
 
 @contextmanager
 def open_h5(path: Path) -> Iterator[h5py.File]:
-    """An open h5 file; a truncated, damaged or foreign one raises DataError."""
+    """Open an h5 file; a truncated, damaged or foreign one raises DataError."""
     with named_errors(path, "h5"), h5py.File(path, "r") as file:
         yield file
 
@@ -124,7 +122,7 @@ def _picture(path: Path) -> Iterator[Image.Image]:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 (upright) without EXIF, with damaged EXIF, and for a TIFF, which PIL turns itself."""
+    """Read the EXIF orientation, 1 to 8; 1 (upright) without one, if damaged, and for a TIFF: PIL turns that itself."""
     if picture.format == "TIFF":
         return 1
     try:
@@ -139,10 +137,8 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 
 def _pixels(path: Path, picture: Image.Image, mode: str) -> Any:
-    """Pixels of a whole, upright picture: uint8, converted to `mode`, or uint16 (H, W) for 16-bit grey.
-
-    PIL decodes to the end and says when there is none; cv2 fills the rest with grey.
-    """
+    """Decode a whole, upright picture: uint8, converted to `mode`, or uint16 (H, W) for 16-bit grey."""
+    # PIL decodes to the end and says when there is none; cv2 fills the rest with grey.
     upright, name = _upright(picture), f"a {picture.format} of PIL's mode {picture.mode}"
     if upright.mode.startswith("I;16"):
         return np.array(upright, dtype=np.uint16)
@@ -154,7 +150,7 @@ def _pixels(path: Path, picture: Image.Image, mode: str) -> Any:
 
 
 def _depth_type(path: Path, picture: Any) -> np.dtype:
-    """The type of values that a depth picture stores, from its header. Raises: DataError for what is not depth."""
+    """Find the type of the values of a depth picture from its header. Raises: DataError for what is not depth."""
     bits, name = 8, f"{picture.mode} {picture.format}"
     if picture.format == "PNG":
         with path.open("rb") as file:
@@ -175,10 +171,10 @@ def _depth_type(path: Path, picture: Any) -> np.dtype:
 
 
 def _plane(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of a map of shape (H, W), (H, W, 1) or (1, H, W)."""
-    sides = (
-        shape[1:] if len(shape) == 3 and shape[0] == 1 else shape[:2] if len(shape) == 3 and shape[2] == 1 else shape
-    )
+    """Return height and width of a map of shape (H, W), (H, W, 1) or (1, H, W)."""
+    sides = shape
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):
+        sides = shape[1:] if shape[0] == 1 else shape[:2]
     if len(sides) != 2 or 0 in sides:
         raise DataError(f"{path}: shape {shape}; a depth map is (H, W), one value for each pixel: save one channel")
     return sides[0], sides[1]

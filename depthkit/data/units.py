@@ -1,12 +1,11 @@
 """In which unit are depth files? What their numbers tell before training, and what they can't tell.
 
-A wrong `depth_scale` multiplies every depth by one factor. These are signs of it:
+These are signs of a wrong `depth_scale`:
 
 - depth is typically below 0.1 m, or more than half of it is beyond `max_depth`;
 - integers are all multiples of 4, 5 or 8: whole millimetres stored in 1/4000 m (Matterport3D), 1/5000 m (TUM RGB-D,
   Sturm 2012) or 1/8000 m (SUN RGB-D, Song 2015), while `depth_scale` is coarser;
-- `depth_scale` is 5000, integers are no multiples of 5, and as millimetres all would be within `max_depth` too;
-  or it is 1000, `max_depth` is more than the 65.5 m of 16 bits, and in KITTI's 1/256 m depth would fill its range;
+- depth ends far below `max_depth`, which another usual unit would fill (`_doubt_integers`);
 - single files are 40 times nearer or farther than the rest and implausible.
 
 Numbers can't tell a room in centimetres (285) from a table top in millimetres (285), a near scene in millimetres from a
@@ -18,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from depthkit.data.readers import DataError
+from depthkit.masked import measured
 
 UNITS = {  # units per metre
     0.001: "km",
@@ -31,8 +31,6 @@ UNITS = {  # units per metre
     10000: "0.1 mm",
 }
 Samples = Mapping[str, np.ndarray]  # depths (N,) above 0 of each file looked into, by name
-
-
 FARTHEST = 100.0  # metres; without a max_depth, data that are mostly beyond are doubted
 
 
@@ -42,7 +40,7 @@ def check_units(
     """Doubt depths that can't be metres. `scale` is the units per metre of integer files, None for float files.
 
     Returns: what is odd but possible, one sentence each. Raises: DataError that lists every unit that would fit, with
-    the median metres of each; or one that names a file in another unit than the rest.
+    the median metres of each; or that names a file in another unit than the rest.
     """
     is_given, max_depth = max_depth is not None, max_depth or FARTHEST
     depth = np.concatenate(list(samples.values()))
@@ -64,25 +62,37 @@ def check_units(
     return notes
 
 
+def doubts_of_units(folder: str, maps: Mapping[str, np.ndarray], scale: float | None) -> list[str]:
+    """Say what is odd about depth maps (H, W) where a largest depth is not known yet, and nothing is refused."""
+    samples = {name: depth[measured(depth)] for name, depth in maps.items() if measured(depth).any()}
+    try:
+        return [f"note: {note}" for note in check_units(folder, samples, scale, 0, None)] if samples else []
+    except DataError as error:
+        return [f"doubt: {error}"]
+
+
 def _plausible(depth: np.ndarray, min_depth: float, max_depth: float) -> bool:
     lowest = max(min_depth, min(0.1, max_depth / 100))  # an endoscope's depths are below 0.1 m, and so is its max_depth
     return float(np.median(depth)) >= lowest and float((depth > max_depth).mean()) <= 0.5
 
 
 def _options(depth: np.ndarray, scale: float | None, min_depth: float, max_depth: float) -> str:
-    """Every other unit that would make `depth` plausible. None is preferred: the numbers alone can't tell."""
-    metres = {unit: depth * ((scale or 1) / unit) for unit in UNITS if unit != scale}
-    fits = [
-        f"{np.median(values):.3g} m if the files hold {UNITS[unit]}"
-        for unit, values in metres.items()
-        if _plausible(values, min_depth, max_depth)
-    ]
+    """List every other unit that would make `depth` plausible. None is preferred: the numbers alone can't tell."""
+    fits = []
+    for unit, name in UNITS.items():
+        metres = depth * ((scale or 1) / unit)
+        if unit != scale and _plausible(metres, min_depth, max_depth):
+            fits.append(f"{np.median(metres):.3g} m if the files hold {name}")
     remedy = "pass depth_scale, its units per metre" if scale else "float files must be in metres: convert them"
     return f"it would be {', '.join(fits)}: {remedy}" if fits else "no usual unit would fit"
 
 
 def _doubt_integers(samples: Samples, scale: float, max_depth: float) -> str | None:
-    """What the integers of the files say against `scale`, if anything."""
+    """Say what the integers of the files tell against `scale`, if anything.
+
+    With 5000, integers that are no multiples of 5 may be millimetres, if those lie within `max_depth` too. With 1000
+    and a `max_depth` beyond the 65.5 m of 16 bits they may be KITTI's 1/256 m, if depth would then fill the range.
+    """
     steps = []
     for name, depth in samples.items():
         integers = np.unique(np.rint(depth.astype(np.float64) * scale).astype(np.int64))

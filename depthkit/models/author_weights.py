@@ -4,19 +4,17 @@ The authors' names are those of `depth_anything_v2/dpt.py` and `dinov2.py` in
 github.com/DepthAnything/Depth-Anything-V2; the Hub's are those on disk in `depth-anything/Depth-Anything-V2-Small-hf`,
 which every `transformers` version reads.
 
-A `.pth` does not hold what its head predicts: relative and metric weights have the same names and shapes, and the
-authors' class takes `max_depth` as an argument. Their file names do say it (see `stated_kind`); for a file of another
-name, such as the `latest.pth` of their training script, the caller has to.
+A `.pth` does not hold what its head predicts: relative and metric weights have the same names and shapes. The authors'
+file names do say it (see `stated_kind`); for a file of another name the caller has to.
 
 From the same weights our model and the authors' agree at 518 × 518 pixels to float32 precision. At other sizes they
 differ (at 518 × 686, with random weights, by 0.3 % of the output's standard deviation on average and 4 % at most),
 because their code interpolates the position embeddings by a scale of (cells + 0.1) / 37 and `transformers` to the exact
-number of cells; nothing else differs.
+number of cells.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import product
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,7 +25,7 @@ from depthkit.errors import InputError
 from depthkit.models.encoders import Objective, encoder_of_width, model_config
 from depthkit.models.load import first_not_finite
 
-Kind = tuple[Objective, float]  # what a head predicts: ("relative", 1), or ("metric", its largest depth in metres)
+HeadKind = tuple[Objective, float]  # what a head predicts: ("relative", 1), or ("metric", its largest depth in metres)
 
 # Authors' name and Hub name; # stands for the number of a layer, * for weight or bias.
 _NAMES = [
@@ -36,14 +34,11 @@ _NAMES = [
     ("pretrained.pos_embed", "backbone.embeddings.position_embeddings"),
     ("pretrained.patch_embed.proj.*", "backbone.embeddings.patch_embeddings.projection.*"),
     ("pretrained.norm.*", "backbone.layernorm.*"),
-    ("pretrained.blocks.#.norm1.*", "backbone.encoder.layer.#.norm1.*"),
-    ("pretrained.blocks.#.norm2.*", "backbone.encoder.layer.#.norm2.*"),
-    ("pretrained.blocks.#.ls1.gamma", "backbone.encoder.layer.#.layer_scale1.lambda1"),
-    ("pretrained.blocks.#.ls2.gamma", "backbone.encoder.layer.#.layer_scale2.lambda1"),
+    ("pretrained.blocks.#.norm#.*", "backbone.encoder.layer.#.norm#.*"),
+    ("pretrained.blocks.#.ls#.gamma", "backbone.encoder.layer.#.layer_scale#.lambda1"),
     ("pretrained.blocks.#.attn.qkv.*", "backbone.encoder.layer.#.attention.attention.qkv.*"),  # three on the Hub
     ("pretrained.blocks.#.attn.proj.*", "backbone.encoder.layer.#.attention.output.dense.*"),
-    ("pretrained.blocks.#.mlp.fc1.*", "backbone.encoder.layer.#.mlp.fc1.*"),
-    ("pretrained.blocks.#.mlp.fc2.*", "backbone.encoder.layer.#.mlp.fc2.*"),
+    ("pretrained.blocks.#.mlp.fc#.*", "backbone.encoder.layer.#.mlp.fc#.*"),
     ("pretrained.blocks.#.mlp.w12.*", "backbone.encoder.layer.#.mlp.weights_in.*"),
     ("pretrained.blocks.#.mlp.w3.*", "backbone.encoder.layer.#.mlp.weights_out.*"),
     ("depth_head.projects.#.*", "neck.reassemble_stage.layers.#.projection.*"),
@@ -55,10 +50,11 @@ _NAMES = [
 for _i in range(1, 5):
     # The authors count refinement blocks from the finest, transformers from the coarsest.
     _authors, _hub = f"depth_head.scratch.refinenet{_i}", f"neck.fusion_stage.layers.{4 - _i}"
-    _NAMES.append((f"depth_head.scratch.layer{_i}_rn.weight", f"neck.convs.{_i - 1}.weight"))
-    _NAMES.append((f"{_authors}.out_conv.*", f"{_hub}.projection.*"))
-    for _u, _c in product((1, 2), (1, 2)):
-        _NAMES.append((f"{_authors}.resConfUnit{_u}.conv{_c}.*", f"{_hub}.residual_layer{_u}.convolution{_c}.*"))
+    _NAMES += [
+        (f"depth_head.scratch.layer{_i}_rn.weight", f"neck.convs.{_i - 1}.weight"),
+        (f"{_authors}.out_conv.*", f"{_hub}.projection.*"),
+        (f"{_authors}.resConfUnit#.conv#.*", f"{_hub}.residual_layer#.convolution#.*"),
+    ]
 _PARTS = ("query", "key", "value")
 _MAX_DEPTH = {"hypersim": 20, "vkitti": 80}  # metres, from the README of the authors' metric_depth
 _WRAPPERS = ("model", "state_dict", "model_state_dict")  # the entry of a training checkpoint that holds the parameters
@@ -69,11 +65,10 @@ def is_checkpoint(path: str | Path) -> bool:
     return Path(path).suffix.lower() in (".pth", ".pt", ".ckpt", ".bin", ".tar") and not Path(path).is_dir()
 
 
-def stated_kind(path: str | Path) -> Kind | None:
+def stated_kind(path: str | Path) -> HeadKind | None:
     """Return what an authors' file name says of its head, or None if it says nothing.
 
-    Their names are `depth_anything_v2_vits.pth` and `depth_anything_v2_metric_hypersim_vits.pth` (20 m) or
-    `..._vkitti_...` (80 m).
+    Their names are `depth_anything_v2_vits.pth` and `depth_anything_v2_metric_hypersim_vits.pth` or `..._vkitti_...`.
     """
     match = re.fullmatch(r"depth_anything_v2_(?:metric_(hypersim|vkitti)_)?vit[sblg]\.pth", Path(path).name)
     if match is None:
@@ -81,7 +76,7 @@ def stated_kind(path: str | Path) -> Kind | None:
     return ("metric", _MAX_DEPTH[match[1]]) if match[1] else ("relative", 1)
 
 
-def config_of(path: str | Path, state: Mapping[str, Tensor], kind: Kind | None = None) -> DepthAnythingConfig:
+def config_of(path: str | Path, state: Mapping[str, Tensor], kind: HeadKind | None = None) -> DepthAnythingConfig:
     """Return the config of the model whose `state` was read from `path`; its file name is believed before `kind`.
 
     Raises: InputError when neither says what the head predicts, or no encoder is as wide.
@@ -104,13 +99,12 @@ def read(path: str | Path) -> dict[str, Tensor]:
 
     The dictionaries that training scripts wrap them in (`{"model": ...}`, `{"state_dict": ...}`) are opened, and what
     data-parallel training, `torch.compile` and the like put before each name (`module.`, `_orig_mod.`) is removed.
-
     Raises: InputError naming the file when it is missing, would run code, is damaged, holds another model, or holds
     numbers that are not finite.
     """
     path = Path(path)
     content = _load_tensors(path)
-    names = {name: re.sub(r"^.*?(?=\b(pretrained|depth_head)\.)", "", name) for name in content}
+    names = {name: re.sub(r"^.*?(?=\b(pretrained|depth_head)\.)", "", str(name)) for name in content}
     if len(set(names.values())) < len(content):
         raise InputError(f"{path} holds some parameters twice, under different prefixes such as 'module.'")
     state = {names[name]: value.float() for name, value in content.items()}
@@ -140,9 +134,7 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     while isinstance(content, dict) and (inside := [content[w] for w in _WRAPPERS if isinstance(content.get(w), dict)]):
         content = inside[0]
-    if not isinstance(content, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    ):
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path} holds no state dict of tensors: give the file of a Depth Anything V2")
     return content
 
@@ -155,13 +147,11 @@ def to_hub_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, value in state.items():
         hub_name = _translate(name, _TO_HUB)
-        if hub_name is None:
-            raise InputError(f"{name!r} is no parameter of the authors' Depth Anything V2")
-        if ".qkv." in hub_name:
-            for part, tensor in zip(_PARTS, value.tensor_split(3), strict=True):
-                renamed[hub_name.replace(".qkv.", f".{part}.")] = tensor.clone()
-        else:
+        if ".qkv." not in hub_name:
             renamed[hub_name] = value
+            continue
+        for part, tensor in zip(_PARTS, value.tensor_split(3), strict=True):
+            renamed[hub_name.replace(".qkv.", f".{part}.")] = tensor.clone()
     return renamed
 
 
@@ -173,28 +163,24 @@ def to_author_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, value in state.items():
         part = next((part for part in _PARTS if f".attention.{part}." in name), "qkv")
-        author_name = _translate(name.replace(f".attention.{part}.", ".attention.qkv."), _TO_AUTHORS)
-        if author_name is None:
-            raise InputError(f"{name!r} has no counterpart in the authors' Depth Anything V2")
         if part != "qkv":
             value = torch.cat([state[name.replace(f".{part}.", f".{each}.")] for each in _PARTS])
-        renamed[author_name] = value
+        renamed[_translate(name.replace(f".attention.{part}.", ".attention.qkv."), _TO_AUTHORS)] = value
     return renamed
 
 
-def _compiled(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[re.Pattern[str], str]]:
-    """Turn templates into (regular expression of the source, format string of the target)."""
-    for source, target in pairs:
-        pattern = re.escape(source).replace(r"\#", r"(\d+)").replace(r"\*", "(weight|bias)")
-        yield re.compile(pattern), target.replace("#", "{}").replace("*", "{}")
+def _compiled(source: str, target: str) -> tuple[re.Pattern[str], str]:
+    """Turn two templates into the regular expression of the one and the format string of the other."""
+    pattern = re.escape(source).replace(r"\#", r"(\d+)").replace(r"\*", "(weight|bias)")
+    return re.compile(pattern), target.replace("#", "{}").replace("*", "{}")
 
 
-_TO_HUB = list(_compiled(_NAMES))
-_TO_AUTHORS = list(_compiled((hub, authors) for authors, hub in _NAMES))
+_TO_HUB = [_compiled(authors, hub) for authors, hub in _NAMES]
+_TO_AUTHORS = [_compiled(hub, authors) for authors, hub in _NAMES]
 
 
-def _translate(name: str, table: list[tuple[re.Pattern[str], str]]) -> str | None:
+def _translate(name: str, table: list[tuple[re.Pattern[str], str]]) -> str:
     for pattern, target in table:
         if match := pattern.fullmatch(name):
             return target.format(*match.groups())
-    return None
+    raise InputError(f"{name!r} is no parameter of the authors' Depth Anything V2")

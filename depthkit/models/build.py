@@ -1,7 +1,8 @@
 """Depth Anything V2 on top of `transformers`: build it, load it, save it, and say which parameters are which.
 
 A model's kind of output travels with its weights, in `config.json`: `depth_estimation_type` ("metric" or "relative"),
-`max_depth` in metres, and `input_size`, the shorter side in pixels the model was trained at.
+`max_depth` in metres, `input_size`, the shorter side in pixels the model was trained at, and, where it was trained for
+it (`depthkit.camera.CameraUse`), `canonical_focal`, the focal length in pixels of its input that its metres belong to.
 """
 
 from collections.abc import Iterable
@@ -12,13 +13,14 @@ import torch
 from torch import nn
 from transformers import DepthAnythingForDepthEstimation, PreTrainedModel
 
+from depthkit.camera import CameraUse
 from depthkit.data.transforms import PATCH
 from depthkit.errors import InputError
 from depthkit.models import author_weights
 from depthkit.models.card import image_processor, model_card
 from depthkit.models.encoders import Encoder, Init, Objective, encoder_of_width, model_config
 from depthkit.models.load import first_not_finite, load_strictly, quiet_transformers, read_config
-from depthkit.run_folder import draft_folder, replace_folder, writing
+from depthkit.run_folder import replaced_folder
 
 
 def build_model(
@@ -29,18 +31,18 @@ def build_model(
     init: Init = "encoder",
     input_size: int | None = None,
     start_depth: float | None = None,
+    camera: CameraUse = "ignore",
 ) -> DepthAnythingForDepthEstimation:
     """Build a Depth Anything that is ready for training.
 
     Args:
-        encoder: "tiny", "vits", "vitb", "vitl" or "vitg".
         objective: "metric" (sigmoid × `max_depth`, metres) or "relative" (ReLU, affine disparity).
-        max_depth: metres, the largest depth that a metric model can predict.
         weights: a Hub id, a local folder in the Hub's format, an authors' `.pth` file, or None for random weights.
         init: "encoder" takes the encoder from `weights` and a fresh decoder, as the authors' code does (Yang 2024,
             arXiv 2406.09414); "neck" takes the decoder's neck too and a fresh head, which serves few images better;
             "all" takes everything, and then objective and `max_depth` must agree.
         input_size: shorter side in pixels at which the model will be trained; the encoder's own grid if None.
+        camera: "canonical" for a metric model whose metres (and `max_depth`, `start_depth`) are canonical ones.
         start_depth: metres that a fresh metric head predicts everywhere at first, best the median of the training data;
             if None, about half of `max_depth`. A relative or trained head ignores it.
 
@@ -51,7 +53,9 @@ def build_model(
     """
     if init not in get_args(Init):
         raise InputError(f"unknown init {init!r}; choose one of {', '.join(get_args(Init))}")
-    config = model_config(encoder, objective, max_depth, input_size)
+    config: Any = model_config(encoder, objective, max_depth, input_size)
+    if camera == "canonical":
+        config.canonical_focal = config.input_size
     if weights is None:
         model = reset_decoder(DepthAnythingForDepthEstimation(config))
     else:
@@ -143,7 +147,7 @@ def _trainable(model: nn.Module, prefix: str) -> list[nn.Parameter]:
 def load_model(path: str | Path) -> DepthAnythingForDepthEstimation:
     """Load a model from a local folder or a Hub id, as it was saved: its config says what kind of depth it predicts.
 
-    Raises: InputError when nothing is there, or weights are missing, unexpected, of the wrong shape, or not finite.
+    Raises: InputError for what is not there, or does not fit.
     """
     config = read_config(path)
     config.input_size = input_size(config)
@@ -160,12 +164,10 @@ def save_model(model: DepthAnythingForDepthEstimation, folder: str | Path) -> No
     if name := first_not_finite(model.state_dict()):
         raise InputError(f"{name} holds NaN or infinity: the model was not saved; train it again with a lower lr")
     size = input_size(model.config)
-    with writing(folder), quiet_transformers():
-        draft = draft_folder(folder)
+    with replaced_folder(folder) as draft, quiet_transformers():
         model.save_pretrained(draft)
         image_processor(size).save_pretrained(draft)
         (draft / "README.md").write_text(model_card(model.config, size), encoding="utf-8")
-    replace_folder(draft, folder)
 
 
 def input_size(config: Any) -> int:
@@ -173,10 +175,16 @@ def input_size(config: Any) -> int:
     return getattr(config, "input_size", None) or config.backbone_config.image_size
 
 
+def canonical_focal(config: Any) -> float | None:
+    """Return f_c of a metric model that predicts canonical metres, pixels of its input; None of all others."""
+    return getattr(config, "canonical_focal", None) if config.depth_estimation_type == "metric" else None
+
+
 def kind_of(config: Any) -> str:
     """Say what a model predicts; relative and metric heads share their parameter names, so only the config can tell."""
-    relative = config.depth_estimation_type == "relative"
-    return "relative depth" if relative else f"metric depth up to {config.max_depth} m"
+    if config.depth_estimation_type == "relative":
+        return "relative depth"
+    return f"metric depth up to {config.max_depth} {'canonical metres' if canonical_focal(config) else 'm'}"
 
 
 def _load_weights(weights: str | Path, config: Any, init: Init) -> DepthAnythingForDepthEstimation:

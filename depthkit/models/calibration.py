@@ -1,8 +1,9 @@
 """Calibrate a model to its camera with a few measured distances: a scale, or a scale and a shift, kept if it helps.
 
-A metric model errs by a factor when its lens is another than in training, and by a shift when distances are measured
-from elsewhere than the camera's centre: both are fitted to depth. A relative model gives disparity up to scale and
-shift (Ranftl 2020, arXiv 1907.01341), so that they are fitted to 1 / metres, and the calibrated model predicts metres.
+A metric model that ignores the camera errs by a factor when its lens is another than in training, and by a shift when
+distances are measured from elsewhere than the camera's centre: both are fitted to depth. A relative model gives
+disparity up to scale and shift (Ranftl 2020, arXiv 1907.01341), so that they are fitted to 1 / metres, and the
+calibrated model predicts metres.
 """
 
 import copy
@@ -20,8 +21,8 @@ from depthkit.data.datasets import DepthDataset
 from depthkit.data.readers import LISTED, read_image
 from depthkit.errors import InputError
 from depthkit.masked import Map, valid_mask
-from depthkit.models.build import load_model
-from depthkit.models.predict import predict_depth, predict_disparity
+from depthkit.models.build import canonical_focal, load_model
+from depthkit.models.predict import predict_depth, predict_output
 from depthkit.run_folder import read_json, replaced_file, write_json
 
 Space = Literal["depth", "disparity"]
@@ -40,11 +41,9 @@ CAUTION = 6  # the number in `Calibration.kept`
 class Calibration:
     """Scale and shift for a model's output, and how much they help with points that took no part in the fit.
 
-    scale, shift: metres = scale · depth + shift, or 1 / metres = scale · disparity + shift, as `space` says.
-    points: number of measured points. parts: how many parts (points, photos or folds) were held out in turn.
-    error_before, error_after: mean |log(predicted / measured)| without calibration, and with one fitted to the other
-        parts; for small errors that is the relative error. Before, a relative model knows no metres: what counts then
-        is the median distance of the other points.
+    Metres = scale · depth + shift, or 1 / metres = scale · disparity + shift, as `space` says. `parts` (points, photos
+    or folds) were held out in turn. The errors are mean |log(predicted / measured)| without calibration, and with one
+    fitted to the other parts. Before, a relative model counts as predicting the median of the other points.
     """
 
     scale: float
@@ -103,11 +102,15 @@ def calibrate(folder: str | Path, source: str | Path | DepthDataset) -> Calibrat
 def _show_in_card(card: Path, calibration: Calibration) -> None:
     text = card.read_text(encoding="utf-8").partition(SECTION)[0] if card.is_file() else ""
     with replaced_file(card) as draft:
-        draft.write_text(f"{text.rstrip()}{SECTION}{calibration}. depthkit applies it; `pipeline` does not.\n", "utf-8")
+        draft.write_text(
+            f"{text.rstrip()}{SECTION}{calibration}. depthkit applies it; `pipeline` does not. It holds "
+            "for the camera that took these photos: no focal length is asked for any more.\n",
+            "utf-8",
+        )
 
 
 def load_calibration(folder: str | Path) -> Calibration | None:
-    """The calibration of a model folder, or None where there is none (a Hub id too). Raises InputError if damaged."""
+    """The calibration of a model folder, or None. Raises: InputError if it is damaged."""
     path = Path(folder, FILE)
     if not path.is_file():
         return None
@@ -127,18 +130,22 @@ def apply_calibration(prediction: Map, calibration: Calibration | None) -> Map:
     return _metres(prediction, calibration.scale, calibration.shift, calibration.space)
 
 
-def predict_calibrated(model: PreTrainedModel, image: np.ndarray, calibration: Calibration | None) -> np.ndarray:
-    """The model's depth or disparity of one uint8 RGB photo (H, W, 3), calibrated; float32 (H, W)."""
-    return apply_calibration((predict_disparity if _is_relative(model) else predict_depth)(model, image), calibration)
+def predict_calibrated(
+    model: PreTrainedModel, image: np.ndarray, calibration: Calibration | None, focal_px: float | None = None
+) -> np.ndarray:
+    """The model's depth or disparity of one uint8 RGB photo (H, W, 3), calibrated; float32 (H, W).
+
+    `focal_px` is for `predict_depth`: a calibration belongs to one camera, and holds its focal length.
+    """
+    if calibration is None and not _is_relative(model):
+        return predict_depth(model, image, focal_px)
+    return apply_calibration(predict_output(model, image), calibration)
 
 
 def fit_calibration(
     predicted: Sequence[float], metres: Sequence[float], parts: Sequence[int], space: Space
 ) -> Calibration:
-    """The calibration of points that have a raw prediction, a measured depth, and the part they are held out with.
-
-    Raises: InputError for fewer than two parts.
-    """
+    """The calibration of points, each of a part that is held out. Raises: InputError for fewer than two parts."""
     p, t, part = np.asarray(predicted, np.float64), np.asarray(metres, np.float64), np.asarray(parts)
     count = len(np.unique(part))
     if count < 2:
@@ -178,10 +185,7 @@ def _is_relative(model: PreTrainedModel) -> bool:
 
 
 def _fit(x: np.ndarray, y: np.ndarray, with_shift: bool) -> tuple[float, float]:
-    """Scale and shift that minimise Σ |scale · x + shift − y| / y, by reweighted least squares.
-
-    Scale alone, the median of y / x, where no shift is wanted or no rising line fits.
-    """
+    """Solve min Σ |scale · x + shift − y| / y by reweighted least squares; scale alone where no rising line fits."""
     alone = float(np.median(y / x.clip(min=1e-6)))
     if not with_shift or np.ptp(x) <= 1e-6 * np.abs(x).max():
         return alone, 0.0
@@ -193,7 +197,6 @@ def _fit(x: np.ndarray, y: np.ndarray, with_shift: bool) -> tuple[float, float]:
 
 
 def _csv_values(model: PreTrainedModel, path: Path) -> Values:
-    """The points of a CSV file. Raises InputError that names every bad line."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a CSV file with the header {','.join(COLUMNS)}")
     maps: dict[str, np.ndarray] = {}
@@ -208,7 +211,7 @@ def _csv_values(model: PreTrainedModel, path: Path) -> Values:
                 if not (math.isfinite(u + v) and 0 < distance < math.inf):
                     raise InputError(f"u, v, metres are {u:g}, {v:g}, {distance:g}; numbers wanted, metres above 0")
                 if row["file"] not in maps:
-                    maps[row["file"]] = predict_calibrated(model, read_image(path.parent / row["file"]), None)
+                    maps[row["file"]] = predict_output(model, read_image(path.parent / row["file"]))
                 prediction = maps[row["file"]]
                 place = math.floor(v + 0.5), math.floor(u + 0.5)
                 if min(place) < 0 or place[0] >= prediction.shape[0] or place[1] >= prediction.shape[1]:
@@ -226,16 +229,15 @@ def _csv_values(model: PreTrainedModel, path: Path) -> Values:
 
 
 def _dataset_values(model: PreTrainedModel, dataset: DepthDataset) -> Values:
-    """Up to 1000 measured pixels of each picture, and its fold."""
     if dataset.target != "depth":
         raise InputError(f"{dataset.folder} holds {dataset.target} of unknown scale: calibrate with depth in metres")
     dataset = copy.copy(dataset)
     dataset.transform = None
     predicted, metres, parts = [], [], []
-    limit = FARTHEST if _is_relative(model) else model.config.max_depth
+    limit = FARTHEST if _is_relative(model) or canonical_focal(model.config) else model.config.max_depth
     for index in range(len(dataset)):
         sample = dataset[index]
-        depth, prediction = sample["depth"].numpy(), predict_calibrated(model, sample["image"].numpy(), None)
+        depth, prediction = sample["depth"].numpy(), predict_output(model, sample["image"].numpy())
         rows, columns = np.nonzero(sample["mask"].numpy() & valid_mask(depth, NEAREST, limit))
         chosen = slice(None, None, max(1, len(rows) // PIXELS))
         rows, columns = rows[chosen], columns[chosen]

@@ -32,8 +32,19 @@ if min(photo.size) < {size}:
 depth = pipeline("depth-estimation", model="path/to/this/folder")(photo)["predicted_depth"]  # {unit}
 ```
 
-With depthkit, `predict_{function}(load_model("path/to/this/folder"), image)` does all this, for photos of any size, and
-returns a map of the photo's own height and width.
+{canonical}With depthkit, `predict_{function}(load_model("path/to/this/folder"), image{focal})` does all this, for
+photos of any size, and returns a map of the photo's own height and width.
+"""
+
+
+_CANONICAL = """**Canonical metres** are those of a camera whose focal length is the shorter side of the photo (53°
+along it). For others give theirs, in pixels of `photo` as it is after it was enlarged; right to about 1 %, because the
+network's input is rounded to whole patches:
+
+```python
+metres = depth * focal_px / min(photo.size)
+```
+
 """
 
 
@@ -58,11 +69,15 @@ def model_card(config: Any, size: int) -> str:
     """Return the card, in Markdown, of a model of this `transformers` config with `size` pixels as its input size."""
     relative = config.depth_estimation_type == "relative"
     disparity = "disparity (near is large) of unknown scale and shift, which differ from photo to photo"
-    depth = f"planar depth (along the optical axis) in metres, up to {config.max_depth} m"
+    canonical = not relative and getattr(config, "canonical_focal", None)
+    unit = "canonical metres" if canonical else "metres"
+    depth = f"planar depth (along the optical axis) in {unit}, up to {config.max_depth} m"
     return _CARD.format(
         title="Relative depth" if relative else "Metric depth",
         output=disparity if relative else depth,
-        unit="disparity, no unit" if relative else "metres",
+        unit="disparity, no unit" if relative else unit,
+        canonical=_CANONICAL if canonical else "",
+        focal=", focal_px" if canonical else "",
         function="disparity" if relative else "depth",
         size=size,
         patch=PATCH,

@@ -22,15 +22,13 @@ def to_folder(
     """Convert a whole authors' `.pth` once into a model folder, whose `config.json` says what its head predicts.
 
     Args:
-        path: the `.pth`.
         folder: written for `load_model`, `build_model(weights=folder)` and plain `transformers`.
         objective: "relative" or "metric", believed where the file's name says nothing; not needed where it does. Files
             of Depth Anything V1 look the same and must not be given: V1 has other connections.
         max_depth: metres, what a metric model was trained with (`--max-depth` of the authors' scripts).
 
-    Returns: what the model predicts, in words.
-
-    Raises: InputError when neither name nor caller says the kind, when they disagree, and for what `read` refuses.
+    Returns: what the model predicts, in words. Raises: InputError when neither name nor caller says the kind, when they
+    disagree, and for what `read` refuses.
     """
     if objective == "relative":
         max_depth = 1
@@ -48,10 +46,8 @@ def to_folder(
 def export(model: DepthAnythingForDepthEstimation, path: str | Path) -> str:
     """Write `model` as a `.pth` with the authors' names, for `load_state_dict` in their code.
 
-    Returns: the call that builds the model there, with the `max_depth` that the file itself can't hold.
-
-    Raises: InputError for an encoder that their code does not know, a file name that says another kind, or weights that
-    are not finite.
+    Returns: the call that builds the model there, with the `max_depth` that the file itself can't hold. Raises:
+    InputError for an encoder that their code does not know, a name of another kind, or weights that are not finite.
     """
     config: Any = model.config
     encoder, stated = encoder_of_width(config.backbone_config.hidden_size), stated_kind(path)

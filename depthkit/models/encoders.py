@@ -34,7 +34,6 @@ def model_config(
 
     `max_depth` is in metres and whole (`transformers` stores it as an integer); a relative model ignores it.
     `input_size` is the shorter side, in pixels, of the images it will be trained on.
-
     Raises: InputError for an unknown encoder or objective, or a `max_depth` that is no whole number of metres.
     """
     from transformers import DepthAnythingConfig, Dinov2Config

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from depthkit.data.readers import read_image
 from depthkit.data.transforms import PATCH, normalise, resized_shape
 from depthkit.errors import InputError
-from depthkit.models.build import input_size, load_model
+from depthkit.models.build import canonical_focal, input_size, load_model
 from depthkit.models.calibration import Calibration, apply_calibration, load_calibration
 from depthkit.models.predict import predict_maps
 from depthkit.run_folder import replaced_file
@@ -35,6 +35,11 @@ image = cv2.resize(photo, ({width}, {height}), interpolation=cv2.INTER_CUBIC)
 {output} = session.run(None, {{"image": image[None]}})[0][0]
 {output} = cv2.resize({output}, photo.shape[1::-1])
 """
+CANONICAL = """
+# Now canonical metres; for metres, give the camera's focal length in pixels of the photo:
+seen = focal_px * ({height} * {width} / depth.size) ** 0.5  # in pixels of the picture that the network saw
+depth = depth * seen / {focal}
+"""
 
 
 def export_onnx(
@@ -48,10 +53,8 @@ def export_onnx(
     """Write `path`, an ONNX file with normalisation and calibration inside, and a .txt beside it: how to call it.
 
     Args:
-        folder: model folder or Hub id.
         size: (height, width) of the pictures it takes, multiples of 14 pixels, or the side of a square; the model's
             own input size if None.
-        batch: a fixed number of pictures, or "dynamic".
         verify: compare onnxruntime with PyTorch, in batches of 1 and of 3 where the batch is dynamic.
         photos: what to compare on, resized; smooth random pictures where there are none.
 
@@ -90,10 +93,13 @@ def export_onnx(
             if not difference <= TOLERANCE:  # NaN too
                 raise InputError(f"{path}: differs from PyTorch by {difference:.1e} of the range, so it is not written")
     with replaced_file(path.with_suffix(".txt")) as draft:
-        text = HOW_TO_CALL.format(
+        focal = None if calibration else canonical_focal(model.config)
+        metric = f"planar depth, {'canonical metres: see the end' if focal else 'metres'}"
+        text = (HOW_TO_CALL + CANONICAL * bool(focal)).format(
             **dict(name=path.name, folder=folder, kind=model.config.depth_estimation_type, output=output),
             **dict(batch=batch, height=height, width=width, calibration=calibration or "none"),
-            units="planar depth, metres" if metres else "affine disparity: near is large, no unit",
+            focal=focal,
+            units=metric if metres else "affine disparity: near is large, no unit",
             difference=f"{difference:.1e}" if verify else "not compared",
         )
         draft.write_text(text, encoding="utf-8")
@@ -114,7 +120,6 @@ class _Graph(nn.Module):
 
 
 def _checked(size: int | tuple[int, int], own: int) -> tuple[int, int]:
-    """Height and width. Raises InputError unless both are multiples of the patch."""
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) <= 0 or height % PATCH or width % PATCH:
         near = resized_shape(height, width, own) if min(height, width) > 0 else (own, own)

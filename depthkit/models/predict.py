@@ -1,5 +1,6 @@
 """Predict depth or disparity for a photo, at the photo's own resolution."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -9,25 +10,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from depthkit.data.transforms import EvalTransform, normalise
+from depthkit.data.transforms import EvalTransform, normalise, resized_shape
 from depthkit.errors import InputError
-from depthkit.models.build import input_size
+from depthkit.models.build import canonical_focal, input_size
 from depthkit.models.encoders import Objective
 
 
-def predict_depth(model: nn.Module, image: np.ndarray | Tensor) -> np.ndarray:
+def predict_depth(model: nn.Module, image: np.ndarray | Tensor, focal_px: float | None = None) -> np.ndarray:
     """Predict the planar depth of one image, at its own resolution.
 
     Args:
-        model: a metric model, from `depthkit.load_model`.
         image: uint8 RGB, (H, W, 3) array or (3, H, W) tensor.
+        focal_px: focal length of the camera in pixels of `image`. A model trained with camera="canonical" needs it and,
+            without, warns and assumes the image's shorter side; others do without.
 
     Returns: float32 array (H, W), metres.
 
     Raises: ValueError for a relative model (use `predict_disparity`) or another kind of array; InputError when the
     prediction is not finite.
     """
-    return _predict(model, image, "metric")
+    _check_kind(model, "metric")
+    depth = predict_output(model, image)
+    if (canonical := canonical_focal(model.config)) is None:
+        return depth
+    if focal_px is None:
+        focal_px = min(depth.shape)
+        words = f"no focal_px: the photo's shorter side, {focal_px} pixels, is assumed (53° along it)"
+        warnings.warn(f"{words}; metres are off by the factor by which that is wrong", stacklevel=2)
+    if not 0 < focal_px < math.inf:
+        raise InputError(f"focal_px must be a positive number of pixels of the photo; got {focal_px}")
+    height, width = depth.shape
+    rows, columns = resized_shape(height, width, input_size(model.config))
+    seen = focal_px * math.sqrt(rows * columns / (height * width))  # in pixels of the network's input
+    return depth * np.float32(seen / canonical)
 
 
 def predict_disparity(model: nn.Module, image: np.ndarray | Tensor) -> np.ndarray:
@@ -37,7 +52,8 @@ def predict_disparity(model: nn.Module, image: np.ndarray | Tensor) -> np.ndarra
 
     Returns: float32 array (H, W).
     """
-    return _predict(model, image, "relative")
+    _check_kind(model, "relative")
+    return predict_output(model, image)
 
 
 def predict_maps(model: nn.Module, images: Tensor, shape: Sequence[int], flip: bool = False) -> Tensor:
@@ -49,7 +65,7 @@ def predict_maps(model: nn.Module, images: Tensor, shape: Sequence[int], flip: b
         shape: height H and width W of the maps to return, reached bilinearly with aligned corners.
         flip: whether to average with the prediction of the mirrored images.
 
-    Returns: float32 (B, H, W), metres or affine disparity, which may be not finite where the weights are.
+    Returns: float32 (B, H, W), metres, canonical metres or affine disparity; not finite where the weights are not.
     """
     pixels = normalise(images)
     prediction = model(pixel_values=pixels).predicted_depth.float()
@@ -59,12 +75,17 @@ def predict_maps(model: nn.Module, images: Tensor, shape: Sequence[int], flip: b
     return F.interpolate(prediction[:, None], tuple(shape), mode="bilinear", align_corners=True)[:, 0]
 
 
-@torch.inference_mode()
-def _predict(model: nn.Module, image: np.ndarray | Tensor, kind: Objective) -> np.ndarray:
+def _check_kind(model: nn.Module, kind: Objective) -> None:
     config: Any = model.config
     if config.depth_estimation_type != kind:
         other = "depth" if kind == "relative" else "disparity"
         raise ValueError(f"this model predicts {config.depth_estimation_type} depth, not {kind}: use predict_{other}")
+
+
+@torch.inference_mode()
+def predict_output(model: nn.Module, image: np.ndarray | Tensor) -> np.ndarray:
+    """What the network says of one image, float32 (H, W): metres, canonical metres or disparity; else as above."""
+    config: Any = model.config
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3:
         image = image.transpose(1, 2, 0)

@@ -17,21 +17,14 @@ CONSTANT = 1e-6
 
 
 def fit_scale_shift(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve min over (a, b) of Σ_Ω (a·pred + b − target)², one image at a time, in closed form and float64.
+    """Solve min over (a, b) of Σ (a·pred + b − target)² over the valid pixels of each image, in float64.
 
-    Fit in the quantity the model gives up to scale and shift: for MiDaS and Depth Anything that is disparity, so that
-    `target` is 1 / depth (Ranftl 2020, arXiv 1907.01341, sec. 5, scale- and shift-invariant losses).
+    All are (B, H, W); holes may hold anything. Fit in the quantity the model gives up to scale and shift: for MiDaS and
+    Depth Anything that is disparity, so that `target` is 1 / depth (Ranftl 2020, arXiv 1907.01341, sec. 5).
 
-    Args:
-        pred, target: (B, H, W), in any unit; holes may hold anything.
-        mask: bool (B, H, W), True = valid (Ω).
-
-    Returns: (scale, shift), float64 (B,) each. A constant prediction, or a single valid pixel, gets the best
-    constant: scale 0, shift mean target. An image without valid pixels gets NaN.
-
-    Raises: ValueError or TypeError as `check_maps` does.
+    Returns: (scale, shift), float64 (B,) each. A constant prediction, or a single valid pixel, gets the best constant:
+    scale 0, shift mean target. An image without valid pixels gets NaN. Raises: as `check_maps` does.
     """
-    check_maps(pred, target, mask)
     pred, target, mask = _exact(pred, target, mask)
     pred, target = torch.where(mask, pred, 0.0), torch.where(mask, target, 0.0)
     spread = torch.where(mask, pred, -torch.inf).amax((1, 2)) - torch.where(mask, pred, torch.inf).amin((1, 2))
@@ -44,39 +37,31 @@ def fit_scale_shift(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor,
 
 
 def is_degenerate(scale: Tensor) -> Tensor:
-    """Whether a fit aligned nothing, (B,) → bool (B,): its scale is 0 (constant), below 0 (reversed) or NaN."""
+    """Say whether a fit aligned nothing, (B,) → bool (B,): its scale is 0 (constant), below 0 (reversed) or NaN."""
     return ~(torch.isfinite(scale) & (scale > 0))
 
 
 def align(
     pred: Tensor, depth: Tensor, mask: Tensor, method: Alignment, max_depth: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Align `pred` to the true `depth`, image by image.
+    """Align `pred` to the true `depth` (metres), image by image; all are (B, H, W), and holes may hold anything.
 
     Args:
-        pred: (B, H, W): affine disparity for "disparity", depth up to scale for "median", anything for "depth".
-        depth: (B, H, W), metres; holes may hold anything.
-        mask: bool (B, H, W), True = valid.
-        method: "disparity" fits scale and shift to 1 / depth, clamps to at least 1 / max_depth, then inverts; this is
-            how zero-shot relative models are scored (Ranftl 2020, arXiv 1907.01341; Yang 2024, arXiv 2406.09414).
-            "median" is `align_median`. "depth" fits scale and shift to depth: wrong, though common, for disparity
-            models, because 1 / (a·p + b) is no affine function of p and even a perfect prediction is not recovered. It
-            is here to show how far the number moves; its result is not clamped and may be below 0.
-        max_depth: metres; used by "disparity" alone.
+        method: "disparity", for affine disparity, fits scale and shift to 1 / depth, clamps to at least 1 / max_depth
+            (metres), then inverts; this is how zero-shot relative models are scored (Ranftl 2020, arXiv 1907.01341;
+            Yang 2024, arXiv 2406.09414). "median", for depth up to scale, is `align_median`. "depth" fits scale and
+            shift to depth: wrong, though common, for disparity models, because 1 / (a·p + b) is no affine function of
+            p and even a perfect prediction is not recovered. It is here to show how far the number moves; its result
+            is not clamped and may be below 0.
 
     Returns: depth float32 (B, H, W), metres, in every pixel; and the fit, a dict of (B,) tensors: `scale`, `shift`
     (float64) and `degenerate` (bool). "depth" is called degenerate for a scale of 0 or NaN alone: disparity runs
-    against depth.
-
-    Raises: ValueError for an unknown method; ValueError or TypeError as `check_maps` does.
+    against depth. Raises: ValueError for an unknown method; ValueError or TypeError as `check_maps` does.
     """
-    check_maps(pred, depth, mask)
     device = pred.device
     pred, depth, mask = _exact(pred, depth, mask)
-    if method == "disparity":
-        scale, shift = fit_scale_shift(pred, 1 / depth, mask)
-    elif method == "depth":
-        scale, shift = fit_scale_shift(pred, depth, mask)
+    if method in ("disparity", "depth"):
+        scale, shift = fit_scale_shift(pred, 1 / depth if method == "disparity" else depth, mask)
     elif method == "median":
         scale = masked_median(depth, mask) / masked_median(pred, mask)
         shift = torch.zeros_like(scale)
@@ -90,12 +75,13 @@ def align(
 
 
 def align_median(pred: Tensor, depth: Tensor, mask: Tensor) -> Tensor:
-    """pred · median depth / median pred over valid pixels, float32 (B, H, W), metres (Zhou 2017, arXiv 1704.07813)."""
+    """Return pred · median depth / median pred, float32 (B, H, W), metres (Zhou 2017, arXiv 1704.07813)."""
     return align(pred, depth, mask, "median", math.inf)[0]
 
 
 def _exact(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps in float64, on the CPU where the device (Apple's mps) has none."""
+    """Check the maps and give them in float64, on the CPU where the device (Apple's mps) has none."""
+    check_maps(pred, target, mask)
     if pred.device.type == "mps":
         pred, target, mask = pred.cpu(), target.cpu(), mask.cpu()
     return pred.double(), target.double(), mask

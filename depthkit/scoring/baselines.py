@@ -52,7 +52,7 @@ class ConstantDepth(RowPrior):
 
 
 class _Converted(nn.Module):
-    """A model whose map is converted before anyone sees it; it has a `config` that says of which `kind` it now is."""
+    """A model whose map is converted before anyone sees it, with a `config` that says its new `kind`."""
 
     def __init__(self, model: nn.Module, kind: str, convert: Callable[[Tensor], Tensor]):
         super().__init__()
@@ -68,11 +68,7 @@ class _Converted(nn.Module):
 
 
 class ScaledDisparity(_Converted):
-    """A relative model that speaks in metres: 1 / (scale · disparity + shift), the same two numbers for every image.
-
-    `evaluate` and `predict_depth` use it as a metric model. `max_depth`, metres, bounds what it can predict: a
-    disparity at or below 0 has no depth.
-    """
+    """A relative model as a metric one: 1 / (scale · disparity + shift), at most `max_depth`, for every image alike."""
 
     def __init__(self, model: nn.Module, scale: float, shift: float, max_depth: float):
         super().__init__(model, "metric", lambda p: 1 / (scale * p + shift).clamp_min(1 / max_depth))
@@ -83,13 +79,11 @@ class Calibrated(_Converted):
 
     def __init__(self, model: nn.Module, calibration: Calibration):
         super().__init__(model, "metric", lambda prediction: apply_calibration(prediction, calibration))
+        self.config.canonical_focal = None  # the calibration holds its camera's focal length
 
 
 class InverseDepth(_Converted):
-    """A metric model read as a relative one: it gives 1 / depth, so that `Protocol(align="disparity")` can score it.
-
-    Raises: InputError when the model is relative already.
-    """
+    """A metric model read as a relative one: it gives 1 / depth, so that `Protocol(align="disparity")` can score it."""
 
     def __init__(self, model: nn.Module):
         if output_kind(model) != "metric":
@@ -121,9 +115,8 @@ def fit_baselines(dataset: DepthDataset, protocol: Protocol = PLAIN, images: int
 
     Images count alike. Within each, pixels pull on `constant` and `rows` with weight 1/t, because the weighted median
     has the smallest AbsRel, mean |c − t| / t; a plain median would be too easy to beat. The constant is exact to 1 mm,
-    the others to 0.1 %. A row without any depth takes after its neighbours.
-
-    Raises: InputError when no file has depth within the protocol's bounds.
+    the others to 0.1 %. A row without any depth takes after its neighbours. Raises: InputError when no file has depth
+    within the protocol's bounds.
     """
     nearest = max(protocol.min_depth, 1e-4)
     levels = int(np.log(protocol.max_depth / nearest) / STEP) + 1
@@ -148,11 +141,6 @@ def fit_baselines(dataset: DepthDataset, protocol: Protocol = PLAIN, images: int
     return Baselines(float(values[_middle(median)]), _middle(constant) / 1000, tuple(heights.tolist()))
 
 
-def best_constant_depth(dataset: DepthDataset, protocol: Protocol = PLAIN) -> float:
-    """The depth, in metres, whose AbsRel over all of `dataset` is the smallest; see `fit_baselines`."""
-    return fit_baselines(dataset, protocol, images=len(dataset)).constant
-
-
 def _middle(weights: np.ndarray) -> int:
     """The bin of a histogram in which the weighted median lies."""
     return int(np.searchsorted(np.cumsum(weights), weights.sum() / 2))
@@ -162,11 +150,7 @@ def _middle(weights: np.ndarray) -> int:
 def fit_one_scale_shift(model: nn.Module, dataset: DepthDataset, protocol: Protocol = PLAIN) -> tuple[float, float]:
     """Solve min over (a, b) of the mean over images of mean_Ω (a·p + b − 1/t)², p the disparity that `model` predicts.
 
-    One pair for all images of `dataset` (used without its transform), where `Protocol(align="disparity")` fits one for
-    each. Fit it on the training split, then score `ScaledDisparity` on the test split.
-
-    Returns: (scale, shift), floats, in 1/m.
-
+    One pair (scale, shift), 1/m, for all images of `dataset`, where `Protocol(align="disparity")` fits one for each.
     Raises: InputError when the model is not relative, or its disparity does not rise with the true one.
     """
     if output_kind(model) != "relative":

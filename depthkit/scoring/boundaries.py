@@ -16,14 +16,10 @@ def boundary_f1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     left, right, above or below is the farther. Recall is the share of true boundaries that are predicted, precision the
     share of predicted ones that are true, each as the mean over directions, where one without boundaries counts 0. The
     score is the mean of F1 over ten τ from 1.05 to 1.25, weighted by τ (Bochkovskii 2024, Depth Pro, arXiv 2410.02073,
-    and its `eval/boundary_metrics.py`). Here holes bound nothing: both pixels of a pair must be valid.
-
-    Args:
-        pred, target: (B, H, W), depth in any unit; a prediction at or below 0 counts as 1e-6.
-        mask: bool (B, H, W), True = valid.
+    and its `eval/boundary_metrics.py`). Here holes bound nothing: both pixels of a pair must be valid. Depth (B, H, W)
+    may have any unit; a prediction at or below 0 counts as 1e-6.
 
     Returns: (B,), float32, 0 to 1; NaN for an image whose truth has no boundary, where there is nothing to find.
-
     Raises: ValueError or TypeError as `check_maps` does.
     """
     check_maps(pred, target, mask)
@@ -52,7 +48,7 @@ def boundary_f1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _pairs_above(level: Tensor, image: Tensor, shape: torch.Size) -> Tensor:
-    """How many pairs of each image exceed each threshold, (B, thresholds), where a pair exceeds the first `level`."""
+    """Count the pairs of each image above each threshold, (B, thresholds), where a pair exceeds the first `level`."""
     images, levels = shape[0], shape[1] + 1
     counts = torch.bincount(image * levels + level, minlength=images * levels).view(images, levels)
     return counts.flip(1).cumsum(1).flip(1)[:, 1:]

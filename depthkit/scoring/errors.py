@@ -11,11 +11,10 @@ from depthkit.scoring.statistics import resampled_weights
 def binned_errors(
     keys: Sequence, predictions: Sequence, truths: Sequence, masks: Sequence, edges: np.ndarray, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Relative errors by the value of a key (depth, distance to an edge, ...), pixels of all images together.
+    """Sort relative errors by the value of a key (depth, distance to an edge, ...), pixels of all images together.
 
-    Args:
-        keys, predictions, truths, masks: lists of maps (H, W), one per image: the key, metres, metres, bool.
-        edges: limits of the bins, (bins + 1,); the last bin takes its upper limit too.
+    The first four are lists of maps (H, W), one per image: the key, metres, metres, bool. `edges` (bins + 1,) are the
+    limits of the bins; the last bin takes its upper limit too.
 
     Returns: `share` (bins,) of the pixels; `abs_rel`, mean |p − t| / t, and `bias`, mean (p − t) / t: (bins, 3) of mean
     and 95 % interval over images (low, high); NaN where a bin, or a bootstrap draw's share of it, is empty.
@@ -25,7 +24,7 @@ def binned_errors(
 
 
 def errors_from_sums(sums: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """What `binned_errors` returns, from the `binned_sums` of each image, (images, 3, bins)."""
+    """Return what `binned_errors` does, from the `binned_sums` of each image, (images, 3, bins)."""
     weights = resampled_weights(len(sums), 1000, seed)
     pixels, absolute, signed = np.einsum("ri,ikb->krb", weights, sums)
     scores = {"share": pixels[0] / max(pixels[0].sum(), 1)}
@@ -37,14 +36,14 @@ def errors_from_sums(sums: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def binned_sums(key: np.ndarray, p: np.ndarray, t: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """For the valid pixels of one image and each bin: their number, Σ |p − t| / t and Σ (p − t) / t; (3, bins)."""
+    """Sum over the valid pixels of one image in each bin: their number, |p − t| / t and (p − t) / t; (3, bins)."""
     key, p, t = (np.asarray(values)[np.asarray(mask)].astype(np.float64) for values in (key, p, t))
     error = (p - t) / t
     return np.stack([np.histogram(key, edges, weights=w)[0] for w in (np.ones_like(error), np.abs(error), error)])
 
 
 def edge_distance(depth: np.ndarray, mask: np.ndarray, ratio: float = 1.1) -> np.ndarray:
-    """Distance of each pixel to the nearest depth edge, float32 (H, W), pixels; 0 on an edge, inf where there is none.
+    """Measure how far the nearest depth edge is, float32 (H, W), pixels; 0 on an edge, inf where there is none.
 
     An edge lies where two neighbours, both measured, differ in depth by more than the factor `ratio`: a step from one
     surface to another, while slanted surfaces change by little from pixel to pixel. Both sides belong to it.

@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from depthkit.data.datasets import DepthDataset
-from depthkit.data.loader import one_thread
+from depthkit.data.loader import keep_freed_memory, one_thread
 from depthkit.data.transforms import EvalTransform
 from depthkit.errors import InputError
 from depthkit.masked import MIN_VALID
-from depthkit.models.build import input_size
+from depthkit.models.build import canonical_focal, input_size
 from depthkit.models.predict import predict_maps
 from depthkit.scoring.alignment import align
 from depthkit.scoring.boundaries import boundary_f1
@@ -44,10 +44,12 @@ def evaluate(
     (None, or why there are no scores), `scale` and `shift` when aligned, each metric, `boundary_f1` (None where the
     truth has no boundary), and the sums they came from.
 
-    Raises: InputError when a relative model is to be scored without alignment, or the crop does not fit.
+    Raises: InputError when a relative model is to be scored without alignment, the crop does not fit, or a canonical
+    model, which the intrinsics of the data bring to metres, meets an unknown camera.
     """
     if protocol.align == "none" and output_kind(model) == "relative":
         raise InputError("relative depth has no metres to score: choose a Protocol with align='disparity'")
+    keep_freed_memory()
     dataset = with_input_of(model, dataset)
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     share = Subset(dataset, range(rank, len(dataset), world))
@@ -79,8 +81,9 @@ def output_kind(model: nn.Module) -> str:
 
 
 def with_input_of(model: nn.Module | None, dataset: DepthDataset) -> DepthDataset:
-    """`dataset` with its images resized as `model` wants them (None: as they are), instead of its own transform."""
+    """`dataset` with its images resized, and with intrinsics, as `model` wants them (None: as they are, without)."""
     dataset = copy.copy(dataset)
+    dataset.with_intrinsics = model is not None and canonical_focal(model.config) is not None
     dataset.transform = EvalTransform(input_size(model.config)) if model is not None else None
     return dataset
 
@@ -89,13 +92,14 @@ def with_input_of(model: nn.Module | None, dataset: DepthDataset) -> DepthDatase
 def compared_maps(
     model: nn.Module, samples: list[dict], protocol: Protocol
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-    """What is scored of samples of one shape: predicted and true depth, metres, and mask, each (B, H, W), and the fit.
-
-    Args: `samples` as `with_input_of` gives them. The fit is that of `align`, or empty without alignment.
-    """
+    """What is scored of samples of one shape, as `with_input_of` gives them: predicted and true depth, metres, and
+    mask, each (B, H, W), and the fit of `align`, empty without it."""
     device = next(model.parameters()).device
     images, depth, mask = (torch.stack([s[key] for s in samples]).to(device) for key in ("image", "depth", "mask"))
     prediction = predict_maps(model, images, tuple(depth.shape[-2:]), protocol.flip_tta)
+    if (canonical := canonical_focal(model.config)) is not None:
+        focal = torch.stack([s["intrinsics"][:2] for s in samples]).to(device).prod(1).sqrt()
+        prediction = prediction * (focal / canonical)[:, None, None]
     mask = mask & protocol.within(depth) & crop_mask(depth, protocol.crop)
     fit: dict[str, Tensor] = {}
     if protocol.align != "none":
@@ -106,7 +110,6 @@ def compared_maps(
 
 
 def _score(model: nn.Module, samples: list[dict], protocol: Protocol) -> list[Record]:
-    """Records of samples of one shape."""
     prediction, depth, mask, fit = compared_maps(model, samples, protocol)
     sums = metric_sums(prediction, depth, mask)
     scored = {**metrics_from_sums(sums), "boundary_f1": boundary_f1(prediction, depth, mask), **fit}

@@ -15,7 +15,7 @@ FLOOR = 1e-6  # metres; logarithms and ratios see predictions at or below 0 as t
 
 
 def depth_metrics(pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Score predicted depth against measured depth, each image on its own.
+    """Score predicted depth against measured depth (B, H, W), each image on its own.
 
     With p, t in metres and g = log p − log t, over the valid pixels: abs_rel = mean |p−t|/t; sq_rel = mean (p−t)²/t;
     rmse = √mean (p−t)²; rmse_log = √mean g²; log10 = mean |log10 p − log10 t|; mae = mean |p−t|; d1, d2, d3 = share
@@ -23,23 +23,20 @@ def depth_metrics(pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tenso
     of Depth Anything V2 report it. ZoeDepth and Marigold put 1 for 0.5, times 100: not comparable. (Eigen 2014, arXiv
     1406.2283, sec. 4; for silog `metric_depth/util/metric.py` of Depth Anything V2.)
 
-    Args:
-        pred: (B, H, W), metres. At or below 0 it is no depth: logarithms and ratios see 1e-6 m, a gross finite error.
-        target: (B, H, W), metres, above 0 where valid; holes may hold anything.
-        mask: bool (B, H, W), True = valid.
+    A prediction at or below 0 is no depth: logarithms and ratios see 1e-6 m, a gross finite error. Targets are above 0
+    where `mask` is True; holes may hold anything.
 
     Returns: {metric: (B,)} for each name in METRICS. All NaN where an image has fewer than MIN_VALID valid pixels:
     skip it, count it, say so. NaN or inf in a prediction, at a valid pixel, makes that image's scores NaN or inf.
-
     Raises: ValueError or TypeError as `check_maps` does.
     """
     return metrics_from_sums(metric_sums(pred, target, mask))
 
 
 def metric_sums(pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """What the scores are made of: {name: (B,)} sums over valid pixels, and their number "pixels".
+    """Sum what the scores of `depth_metrics` are made of, {name: (B,)}, and count valid "pixels".
 
-    Arguments as for `depth_metrics`. In float64, but float32 on Apple's mps, which has no other.
+    In float64, but float32 on Apple's mps, which has no other.
     """
     check_maps(pred, target, mask)
     dtype = torch.float32 if pred.device.type == "mps" else torch.float64
@@ -55,7 +52,7 @@ def metric_sums(pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]
         "squared_log": log_error**2,
         "log": log_error,
         "abs_log": log_error.abs(),
-        "absolute": error.abs(),
+        "mae": error.abs(),
     }
     sums = {"pixels": mask.sum((1, 2)).to(dtype)} | {name: term.sum((1, 2)) for name, term in terms.items()}
     ratio = torch.maximum(positive / target, target / positive)
@@ -67,19 +64,16 @@ def metric_sums(pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]
 
 
 def metrics_from_sums(sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The scores in METRICS from sums, {name: (B,)} → {metric: (B,)}; NaN where there are fewer than MIN_VALID pixels.
+    """Turn sums into the scores in METRICS, {name: (B,)} → {metric: (B,)}; NaN for fewer than MIN_VALID pixels.
 
     For a score pooled over pixels pass the sums of all scored images added up: roots are then taken once.
     """
     enough = sums["pixels"] >= MIN_VALID
     mean = {name: torch.where(enough, value / sums["pixels"], torch.nan) for name, value in sums.items()}
-    scores = {
-        "abs_rel": mean["abs_rel"],
-        "sq_rel": mean["sq_rel"],
+    scores = mean | {
         "rmse": mean["squared"].sqrt(),
         "rmse_log": mean["squared_log"].sqrt(),
         "log10": mean["abs_log"] / math.log(10),
-        "mae": mean["absolute"],
         "silog": (mean["squared_log"] - 0.5 * mean["log"] ** 2).sqrt(),
     }
-    return scores | {name: mean[name] for name in ("d1", "d2", "d3")}
+    return {name: scores[name] for name in METRICS}

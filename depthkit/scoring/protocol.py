@@ -1,6 +1,6 @@
 """How predictions become numbers; two numbers under different protocols can't be compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -14,15 +14,13 @@ Crop = Literal["eigen", "garg"]
 Average = Literal["image", "pixel"]
 Bounds = Literal["closed", "strict"]
 
-# Eigen 2014 on NYU: rows and columns of the 480 × 640 frame, as first and last + 1
-EIGEN_CROP = (45, 471, 41, 601)
-# Garg 2016 (arXiv 1603.04992) on KITTI: the same four limits as shares of height and width
-GARG_CROP = (0.40810811, 0.99189189, 0.03594771, 0.96405229)
+EIGEN_CROP = (45, 471, 41, 601)  # Eigen 2014 on NYU: first row, last + 1, and columns of the 480 × 640 frame
+GARG_CROP = (0.40810811, 0.99189189, 0.03594771, 0.96405229)  # Garg 2016, arXiv 1603.04992, on KITTI: shares
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How predictions become numbers.
+    """A protocol says how predictions become numbers.
 
     align: "none" for metric models; "disparity" for relative ones (least squares per image against the truth it is then
         scored on); "median" (scale alone) and "depth" (least squares in depth, wrong for disparity) for comparison.
@@ -33,8 +31,6 @@ class Protocol:
     average: "image", mean of per-image scores; "pixel", one score over all pixels.
     bounds: "closed", a truth equal to min_depth or max_depth is valid; "strict", it is not.
     ground_truth: what published numbers under this protocol are scored on, in words; it changes no number here.
-
-    Raises: InputError for a choice that does not exist.
     """
 
     align: Alignment = "none"
@@ -58,8 +54,7 @@ class Protocol:
         parts = [
             aligned.get(self.align, f"scale and shift fitted in {self.align} per image"),
             f"{self.crop.capitalize()} crop" if self.crop else "no crop",
-            f"truth from {self.min_depth:g} to {self.max_depth:g} m"
-            + (" exclusive" if self.bounds == "strict" else ""),
+            f"truth from {self.min_depth:g} to {self.max_depth:g} m{' exclusive' if self.bounds == 'strict' else ''}",
             "predictions clamped to that" if self.clamp else "no clamp",
             "flip-averaged" if self.flip_tta else "no flip",
             f"mean per {self.average}",
@@ -67,7 +62,7 @@ class Protocol:
         return ", ".join(parts) + (f"; {self.ground_truth}" if self.ground_truth else "")
 
     def within(self, depth: Map) -> Map:
-        """Where the truth `depth` (metres, array or tensor) lies within the bounds; bool of the same shape."""
+        """Say where the truth `depth` (metres, array or tensor) lies within the bounds; bool of the same shape."""
         if self.bounds == "strict":
             return (depth > self.min_depth) & (depth < self.max_depth)
         return valid_mask(depth, self.min_depth, self.max_depth)
@@ -84,12 +79,10 @@ ZOEDEPTH = Protocol(
 )
 """In-domain NYU of ZoeDepth (Bhat 2023, arXiv 2302.12288, `zoedepth/utils/misc.py`) and of the Depth Anything tables.
 Its silog is another formula (see `depth_metrics`), and it reads a NaN as min_depth where `evaluate` skips the image."""
-KITTI_GARG = Protocol(
+KITTI_GARG = replace(
+    ZOEDEPTH,
     crop="garg",
     max_depth=80.0,
-    clamp=True,
-    flip_tta=True,
-    bounds="strict",
     ground_truth="published rows score the annotated depth of the 652 Eigen test images that have it, "
     "photo and depth first cut to the lowest 352 rows and the middle 1216 columns",
 )
@@ -98,7 +91,7 @@ PROTOCOLS: dict[str, Protocol] = {"plain": PLAIN, "nyu-eigen": ZOEDEPTH, "kitti-
 
 
 def crop_mask(depth: Tensor, crop: Crop | None) -> Tensor:
-    """The pixels that a crop keeps, bool of the shape of `depth` (B, H, W). Raises InputError where it does not fit."""
+    """Say which pixels of `depth` (B, H, W) a crop keeps, bool (B, H, W). Raises InputError where it does not fit."""
     if crop is None:
         return torch.ones_like(depth, dtype=torch.bool)
     height, width = depth.shape[-2:]

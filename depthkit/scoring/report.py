@@ -5,12 +5,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jinja2 import StrictUndefined, Template
 from torch import nn
 
+from depthkit.data.check import spread
 from depthkit.data.datasets import DepthDataset
+from depthkit.data.overview import HOLE, coloured, png, scaled
 from depthkit.run_folder import replaced_file
 from depthkit.scoring.errors import binned_sums, edge_distance, errors_from_sums
 from depthkit.scoring.evaluate import compared_maps, with_input_of
@@ -25,7 +26,6 @@ CHARTS = {  # what pixels are sorted by: its unit, and the limits of its bins
     "distance to the nearest depth edge": ("pixels", np.array([0, 2, 4, 8, 16, 32, np.inf])),
     "image row, from the top": ("%", np.linspace(0, 100, 9)),
 }
-HOLE = np.uint8(128)  # grey
 # From blue, too near, over white to red, too far; OpenCV's order of the channels is blue, green, red.
 ERROR_STOPS = ([178, 247, 24], [102, 247, 24], [33, 247, 178])
 ERROR_COLOURS = np.stack([np.interp(range(256), [0, 128, 255], stops) for stops in ERROR_STOPS], -1).astype(np.uint8)
@@ -44,11 +44,9 @@ def write_report(
     """Write a self-contained page, which asks nothing of the network, about `records`.
 
     Args:
-        path: the HTML file to write.
         model, dataset, protocol: what `evaluate` made the records from. The best, the median and the worst image, and
             up to CHARTED others, are predicted again for pictures and charts.
         records, baselines: what `evaluate` gave for the model and, by name, for each baseline under the same protocol.
-        model_name, data_name: what the page calls them.
 
     Raises: InputError when no image was scored.
     """
@@ -56,11 +54,10 @@ def write_report(
     scored = [index for index, record in enumerate(records) if record["skipped"] is None]
     ranked = sorted(scored, key=lambda index: records[index]["abs_rel"])
     shown = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-    spread = np.linspace(0, len(scored) - 1, min(CHARTED, len(scored))).round().astype(int)
     pictures, sums = {}, []
     photos, inputs = with_input_of(None, dataset), with_input_of(model, dataset)
     model.eval()
-    for index in sorted({scored[i] for i in spread} | set(shown.values())):
+    for index in sorted({scored[i] for i in spread(len(scored), CHARTED)} | set(shown.values())):
         prediction, truth, mask, _ = compared_maps(model, [inputs[index]], protocol)
         p, t, valid = (maps[0].cpu().numpy() for maps in (prediction, truth, mask))
         sums.append(_chart_sums(p, t, valid))
@@ -84,14 +81,14 @@ def write_report(
 
 
 def _chart_sums(p: np.ndarray, t: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
-    """The `binned_sums` of one image for each of CHARTS."""
+    """Take the `binned_sums` of one image for each of CHARTS."""
     rows = (np.arange(len(t)) + 0.5) / len(t) * 100
     keys = t, edge_distance(t, mask), np.broadcast_to(rows[:, None], t.shape)
     return [binned_sums(key, p, t, mask, edges) for key, (_, edges) in zip(keys, CHARTS.values(), strict=True)]
 
 
 def _bars(name: str, sums: np.ndarray) -> list[dict[str, Any]]:
-    """The bars of one chart, from `binned_sums` (images, 3, bins): those of bins with at least 0.5 % of the pixels."""
+    """Make the bars of one chart from `binned_sums` (images, 3, bins), for bins with at least 0.5 % of the pixels."""
     errors, (unit, edges) = errors_from_sums(sums), CHARTS[name]
     labels = [f"{low:g} to {high:g} {unit}" for low, high in pairwise(edges)]
     bars = [{"label": label, **{key: values[i] for key, values in errors.items()}} for i, label in enumerate(labels)]
@@ -99,14 +96,14 @@ def _bars(name: str, sums: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _pictures(photo: np.ndarray, p: np.ndarray, t: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-    """Photo, truth, prediction and error of one image as data URIs, and the depths at the ends of their colours."""
+    """Show photo, truth, prediction and error of one image as data URIs; the depths at the ends of their colours."""
     near, far = np.percentile(t[mask], [2, 98])
     error = np.where(mask, (p - t) / np.where(mask, t, 1), 0).clip(-0.5, 0.5)
     colours = ERROR_COLOURS[((error + 0.5) * 255).round().astype(int)]
     return {
         "near": near,
         "far": far,
-        "photo": _data_uri(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)),
+        "photo": _data_uri(photo[..., ::-1]),
         "truth": _data_uri(_coloured_depth(t, mask, near, far)),
         "prediction": _data_uri(_coloured_depth(p, np.isfinite(p), near, far)),
         "error": _data_uri(np.where(mask[..., None], colours, HOLE)),
@@ -114,14 +111,11 @@ def _pictures(photo: np.ndarray, p: np.ndarray, t: np.ndarray, mask: np.ndarray)
 
 
 def _coloured_depth(depth: np.ndarray, mask: np.ndarray, near: float, far: float) -> np.ndarray:
-    """Depth (H, W) as colours (H, W, 3) that run evenly in disparity: near is bright, far dark, holes grey."""
-    low, high = 1 / max(far, near * 1.01), 1 / near
-    bright = ((1 / np.where(mask, depth, far).clip(near, far) - low) / (high - low)).clip(0, 1) * 255
-    return np.where(mask[..., None], cv2.applyColorMap(bright.astype(np.uint8), cv2.COLORMAP_MAGMA), HOLE)
+    """Show depth (H, W) in colours (H, W, 3) that run evenly in disparity."""
+    disparity = 1 / np.where(mask, depth, far).clip(near, far)
+    return coloured(disparity, mask, (1 / max(far, near * 1.01), 1 / near), near_is_large=True)
 
 
 def _data_uri(picture: np.ndarray) -> str:
-    """A picture (H, W, 3) in OpenCV's order, at most PICTURE_WIDTH wide, as the data URI of a PNG."""
-    scale = min(1, PICTURE_WIDTH / picture.shape[1])
-    picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", picture)[1].tobytes()).decode()
+    small = scaled(picture, min(1, PICTURE_WIDTH / picture.shape[1]))
+    return "data:image/png;base64," + base64.b64encode(png(small)).decode()

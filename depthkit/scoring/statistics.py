@@ -16,12 +16,10 @@ Interval = dict[str, float]  # `mean`, and its 95 % interval from `low` to `high
 def summarise(
     records: list[Record], average: Literal["image", "pixel"] = "image", resamples: int = 2000, seed: int = 0
 ) -> dict[str, Interval]:
-    """Mean of each metric over the scored images, with a 95 % bootstrap interval over images.
+    """Average each metric over the scored images, with a 95 % bootstrap interval over images (Efron 1979).
 
-    Intervals resample images (Efron 1979): they say how the number would move with another draw of as many images like
-    these, and know nothing of other seeds in training.
-
-    Raises: InputError when no image was scored.
+    An interval says how the number would move with another draw of as many images like these, and knows nothing of
+    other seeds in training. Raises: InputError when no image was scored.
     """
     scored = _scored(records)
     averages = _averages(scored, resampled_weights(len(scored), resamples, seed), average)
@@ -29,19 +27,19 @@ def summarise(
 
 
 def means(records: list[Record]) -> dict[str, float]:
-    """Mean of each metric over the scored images, without intervals."""
+    """Average each metric over the scored images, without intervals."""
     scored = _scored(records)
     return {name: float(value[0]) for name, value in _averages(scored, np.ones((1, len(scored))), "image").items()}
 
 
 def counts(records: list[Record]) -> dict[str, int]:
-    """How many images were scored and skipped, and how many fits could not align (they are scored as they are)."""
+    """Count images that were scored and skipped, and fits that could not align (they are scored as they are)."""
     degenerate = [record["degenerate"] for record in records if record["skipped"] is None]
     return {"images": len(degenerate), "skipped": len(records) - len(degenerate), "degenerate": sum(degenerate)}
 
 
 def _scored(records: list[Record]) -> list[Record]:
-    """The records that hold scores. Raises InputError when there is none."""
+    """Choose the records that hold scores. Raises InputError when there is none."""
     scored = [record for record in records if record["skipped"] is None]
     if not scored:
         raise InputError(f"none of {len(records)} images has {MIN_VALID} valid pixels: check depth range and masks")
@@ -51,11 +49,10 @@ def _scored(records: list[Record]) -> list[Record]:
 def paired_difference(
     records: list[Record], others: list[Record], metric: str = "abs_rel", resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Mean over images of `records` minus `others`, which scored the same images, with a 95 % bootstrap interval.
+    """Average `records` minus `others`, which scored the same images, with a 95 % bootstrap interval.
 
     Images are drawn together with both their scores: what makes a picture hard for both drops out, and the interval is
     narrower (Efron & Tibshirani 1993). Images that either skipped take no part; `images` says how many were left.
-
     Raises: ValueError when the two did not score the same images, or have none in common.
     """
     first, second = ({record["name"]: record[metric] for record in each} for each in (records, others))
@@ -69,22 +66,21 @@ def paired_difference(
 
 
 def resampled_weights(images: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each bootstrap sample holds each image, (1 + resamples, images); the first row is all of them, once."""
+    """Count each image in each bootstrap sample, (1 + resamples, images); the first row has all of them, once."""
     draws = np.random.default_rng(seed).integers(images, size=(resamples, images))
     return np.vstack([np.ones(images), *(np.bincount(draw, minlength=images) for draw in draws)])
 
 
 def interval(values: np.ndarray) -> Interval:
-    """The first of `values`, with the 95 % interval of the others, which came from bootstrap samples."""
+    """Give the first of `values` the 95 % interval of the others, which came from bootstrap samples."""
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
     return {"mean": float(values[0]), "low": float(low), "high": float(high)}
 
 
 def _averages(scored: list[Record], weights: np.ndarray, average: str) -> dict[str, np.ndarray]:
-    """{metric: (rows,)}, one value for each row of `weights` (rows, images).
+    """Average each metric with each row of `weights` (rows, images), {metric: (rows,)}.
 
-    `boundary_f1` joins them where records hold it; it is no sum over pixels and always the mean over the images that
-    have one.
+    `boundary_f1` is no sum over pixels, and always the mean over the images that have one.
     """
     if average == "image":
         averages = {name: _mean_of(scored, name, weights) for name in METRICS}
@@ -99,7 +95,7 @@ def _averages(scored: list[Record], weights: np.ndarray, average: str) -> dict[s
 
 
 def _mean_of(scored: list[Record], metric: str, weights: np.ndarray) -> np.ndarray:
-    """The weighted mean of a metric over the images that have it, (rows,); NaN where a row draws none of them."""
+    """Average a metric over the images that have it, (rows,); NaN where a row draws none of them."""
     values = np.array([record.get(metric) for record in scored], dtype=np.float64)  # None becomes NaN
     has = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

@@ -1,13 +1,16 @@
 """The measured depth of a data set, read without its pictures where it can be."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from depthkit.data.check import spread
 from depthkit.data.datasets import DepthDataset
+from depthkit.masked import measured
+from depthkit.models.build import canonical_focal
 
+CAMERAS = 20  # pictures whose focal lengths stand for all
 FILLED = 0.01  # a sensor leaves more holes than this; a filled map has next to none
 
 
@@ -15,8 +18,19 @@ def depth_maps(dataset: DepthDataset, images: int) -> Iterator[tuple[np.ndarray,
     """Depth float32 (H, W), metres, and its mask, bool, of at most `images` files spread evenly over `dataset`."""
     for index in spread(len(dataset), images):
         depth, mask = dataset.read_depth(index)
-        mask = mask & np.isfinite(depth) & (depth > 0)
+        mask = mask & measured(depth)
         yield np.where(mask, depth, 0).astype(np.float32, copy=False), mask
+
+
+def canonical_per_metre(dataset: DepthDataset) -> np.ndarray:
+    """f_c / f (`depthkit.camera.CameraUse`) of CAMERAS pictures of `dataset`. Raises: DataError if one is unknown."""
+    indices = spread(len(dataset), CAMERAS)
+    return np.array([min(dataset.read(i)[0].shape[:2]) / dataset.known_intrinsics(i).focal for i in indices])
+
+
+def farthest(config: Any, dataset: DepthDataset) -> float:
+    """The largest depth, metres, that a metric model of `config` can predict for every picture of `dataset`."""
+    return float(config.max_depth / (canonical_per_metre(dataset).max() if canonical_focal(config) else 1))
 
 
 def raw_or_filled(dataset: DepthDataset, images: int = 50) -> tuple[Literal["raw", "filled"], float]:

@@ -7,6 +7,7 @@ stands. A checkpoint is written as a draft and then takes the place of the one b
 import math
 import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from depthkit.errors import InputError
 from depthkit.models.load import first_not_finite
-from depthkit.run_folder import RunFolder, draft_folder, read_json, replace_folder, settle, write_json, writing
+from depthkit.run_folder import RunFolder, read_json, replaced_folder, settle, write_json
 from depthkit.training.config import TrainConfig
 
 LONGER = "to train longer, begin a new run from its best model: --weights RUN/best --init all --output NEW"
@@ -65,21 +66,17 @@ def save(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> N
     Raises: RuntimeError when it can't be written (a full disk); the checkpoint before is whole then.
     """
     run = RunFolder(config.output)
-    draft = run.last.with_name("last.draft")
     loss_sum = torch.as_tensor(progress.loss_sum, device=accelerator.device)
     loss_sum = accelerator.reduce(loss_sum, "mean").item()
-    if accelerator.is_main_process:
-        draft_folder(run.last)
-    accelerator.wait_for_everyone()
-    with writing(run.last):
+    best = progress.best if math.isfinite(progress.best) else None  # JSON knows no infinity
+    state = asdict(progress) | {"loss_sum": loss_sum, "best": best, "config": asdict(config)}
+    is_main = accelerator.is_main_process
+    with replaced_folder(run.last) if is_main else nullcontext(run.last.with_name("last.draft")) as draft:
+        accelerator.wait_for_everyone()
         accelerator.save_state(str(draft))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        best = progress.best if math.isfinite(progress.best) else None  # JSON knows no infinity
-        state = asdict(progress) | {"loss_sum": loss_sum, "best": best, "config": asdict(config)}
-        with writing(run.last):
+        accelerator.wait_for_everyone()
+        if is_main:
             write_json(draft / "state.json", state)
-        replace_folder(draft, run.last)
     accelerator.wait_for_everyone()
 
 
@@ -162,9 +159,8 @@ def _bring_best(accelerator: Accelerator, config: TrainConfig, progress: Progres
     if accelerator.is_main_process:
         for folder in (run.best, run.eval):
             if not settle(folder) and (old / folder.name).is_dir():
-                draft = draft_folder(folder)
-                shutil.copytree(old / folder.name, draft, dirs_exist_ok=True)
-                replace_folder(draft, folder)
+                with replaced_folder(folder) as draft:
+                    shutil.copytree(old / folder.name, draft, dirs_exist_ok=True)
         write_json(run.config, asdict(config))
         if progress.history:
             write_json(run.history, progress.history)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
+from depthkit.camera import CameraUse
 from depthkit.data.datasets import Layout
 from depthkit.data.transforms import PATCH
 from depthkit.errors import InputError
@@ -47,6 +48,8 @@ class TrainConfig:
     init: Init = "encoder"  # encoder: fresh decoder, as in the authors' code; neck: fresh head; all: keep everything
     min_depth: float = 1e-3  # metres; smaller depths count as not measured
     max_depth: float | None = None  # metres, where the metric head ends; None: 10 for layout nyu, else from the data
+    camera: CameraUse = "ignore"  # canonical: labels and max_depth as one lens would see them, to survive other lenses
+    zoom: float = 1.0  # largest zoom of the training crops, drawn from 1 on; 1: none, as in the article
     size: int = 518  # shorter side of the images and side of the training crop, pixels, multiple of 14
 
     epochs: int = 10  # passes over the training split
@@ -76,6 +79,8 @@ class TrainConfig:
         self._check_ranges()
         if self.layout == "mixed" and self.objective != "relative":
             raise InputError("layout mixed holds disparity of unknown scale: it needs objective relative")
+        if self.camera == "canonical" and self.objective != "metric":
+            raise InputError("camera canonical is for metres, which objective relative has none of: use camera ignore")
         if self.resume_from and not self.resume:
             raise InputError(f"resume_from ({self.resume_from}) needs resume=True")
         if self.resume_from and not Path(self.resume_from).is_dir():
@@ -92,14 +97,15 @@ class TrainConfig:
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}")
-        is_open = self.max_depth is None and self.layout != "nyu"
-        limit = math.inf if is_open else self.depth_limit
+        limit = math.inf if self.depth_is_open else self.depth_limit
         if not 0 < self.min_depth < limit:
             raise InputError(f"0 < min_depth < max_depth must hold; got {self.min_depth} and {limit}")
         if self.objective == "metric" and self.max_depth is not None:
             check_max_depth(self.max_depth)
         if self.size % PATCH or self.size <= 0:
             raise InputError(f"size must be a multiple of {PATCH}; got {self.size}")
+        if not 1 <= self.zoom < math.inf:
+            raise InputError(f"zoom must be at least 1, which means no zoom; got {self.zoom}")
         if self.warmup_epochs >= self.epochs:
             raise InputError(f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})")
         if self.lr <= 0 or self.decoder_lr_factor <= 0:
@@ -108,16 +114,20 @@ class TrainConfig:
             raise InputError(f"max_hours must be positive, or left out; got {self.max_hours}")
 
     @property
+    def depth_is_open(self) -> bool:
+        """Whether the data have to say `max_depth`: of layout nyu its cameras, where they are used."""
+        return self.max_depth is None and (self.layout != "nyu" or self.camera == "canonical")
+
+    @property
     def depth_limit(self) -> float:
         """`max_depth` in metres; without one, 10 for layout nyu. Raises ValueError where the data have to say it."""
-        if self.max_depth is None and self.layout == "nyu":
-            return 10.0  # as in the article and the published tables
-        if self.max_depth is None:
+        if self.depth_is_open:
             raise ValueError("max_depth is left to the data, which have not been looked at")
-        return self.max_depth
+        return 10.0 if self.max_depth is None else self.max_depth  # 10 as in the article and the published tables
 
     def differences(self, other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         """Fields in which a saved config differs and that would change the result: {name: (saved, mine)}."""
         mine = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in FREE_FIELDS}
         mine["max_depth"] = other.get("max_depth") if self.max_depth is None else self.max_depth
+        other = {"camera": "ignore", "zoom": 1.0} | other  # a run from before there was another choice
         return {name: (other.get(name), value) for name, value in mine.items() if other.get(name) != value}

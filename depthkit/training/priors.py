@@ -1,5 +1,8 @@
 """What is known before training: where a fresh head should start, and the scores that a model has to beat."""
 
+import math
+
+import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
@@ -8,6 +11,8 @@ from depthkit.run_folder import RunFolder, read_json, write_json
 from depthkit.scoring.baselines import Baselines, fit_baselines
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import Protocol
+from depthkit.scoring.truth import canonical_per_metre
+from depthkit.training.config import TrainConfig
 
 FILES = {"best constant": "constant", "row prior": "row_prior"}  # baseline and its file in eval/
 
@@ -18,6 +23,13 @@ def fit_on_main(accelerator: Accelerator, train_set: DepthDataset, protocol: Pro
         return None
     fitted = [fit_baselines(train_set, protocol) if accelerator.is_main_process else None]
     return broadcast_object_list(fitted)[0]
+
+
+def start_depth(config: TrainConfig, baselines: Baselines | None, train_set: DepthDataset) -> float | None:
+    """Where a fresh metric head starts: about the median of the labels, canonical ones zoomed as in training."""
+    canonical = config.camera == "canonical"
+    factor = float(np.median(canonical_per_metre(train_set))) / math.sqrt(config.zoom) if canonical else 1.0
+    return baselines.median * factor if baselines else None
 
 
 def score_baselines(
@@ -39,7 +51,7 @@ def score_baselines(
 
 
 def verdict(run: RunFolder, score: float) -> str:
-    """The score of a finished run beside those of its baselines, in words; empty where there are none."""
+    """The score of a finished run beside those of its baselines, in words, or nothing."""
     scores = {
         name: read_json(run.report(file))["summary"]["abs_rel"]["mean"]
         for name, file in FILES.items()

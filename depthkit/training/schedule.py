@@ -11,16 +11,13 @@ from depthkit.training.config import TrainConfig
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
-    """Encoder and decoder with their own learning rates (Yang 2024, arXiv 2406.09414: decoder 10 ×)."""
-    groups = [
-        {"params": encoder_parameters(model), "lr": config.lr},
-        {"params": decoder_parameters(model), "lr": config.lr * config.decoder_lr_factor},
-    ]
-    return [group | {"peak_lr": group["lr"]} for group in groups]
+    """Give encoder and decoder learning rates of their own (Yang 2024, arXiv 2406.09414: decoder 10 ×)."""
+    rates = {encoder_parameters: config.lr, decoder_parameters: config.lr * config.decoder_lr_factor}
+    return [{"params": parameters(model), "lr": rate, "peak_lr": rate} for parameters, rate in rates.items()]
 
 
 def learning_rate_factor(config: TrainConfig, done: float, step: float) -> float:
-    """The factor of the peak learning rates for an optimiser step of `step` epochs after `done` epochs.
+    """Return the factor of the peak learning rates for an optimiser step of `step` epochs after `done` epochs.
 
     It rises linearly until `warmup_epochs`, where it is 1, then falls towards 0 at the end: as a half cosine, or as
     (1 − progress)^0.9. Counted in epochs, a run that is resumed by another number of processes, or on more data,

@@ -1,5 +1,6 @@
 """The data of a run: its two splits, looked at before training, and the largest depth that it takes from them."""
 
+import math
 import os
 from pathlib import Path
 from shlex import quote
@@ -12,6 +13,8 @@ from depthkit.data.datasets import DepthDataset, open_split
 from depthkit.data.overview import suggest_max_depth
 from depthkit.data.transforms import TrainTransform
 from depthkit.run_folder import RunFolder, read_json
+from depthkit.scoring.protocol import Alignment, Protocol
+from depthkit.scoring.truth import canonical_per_metre
 from depthkit.training.config import TrainConfig
 
 
@@ -20,12 +23,12 @@ def open_splits(config: TrainConfig) -> tuple[DepthDataset, DepthDataset]:
 
     Raises: InputError when a folder is missing or empty, or pairs don't match.
     """
-    transform = TrainTransform(config.size, config.seed)
+    canonical = config.camera == "canonical"
+    transform = TrainTransform(config.size, config.seed, config.zoom, canonical)
     scored_as = "nyu" if config.layout == "mixed" else config.layout  # disparity of unknown scale has no score
-    return (
-        open_split(config.layout, config.data, config.train_split, config.depth_scale, transform),
-        open_split(scored_as, config.data, config.val_split, config.depth_scale),
-    )
+    train_set = open_split(config.layout, config.data, config.train_split, config.depth_scale, transform)
+    train_set.with_intrinsics = canonical
+    return train_set, open_split(scored_as, config.data, config.val_split, config.depth_scale)
 
 
 def checked_splits(config: TrainConfig, accelerator: Accelerator) -> tuple[DepthDataset, DepthDataset, float]:
@@ -34,20 +37,36 @@ def checked_splits(config: TrainConfig, accelerator: Accelerator) -> tuple[Depth
     The process prints what is odd. Where the config leaves `max_depth` open, a run that goes on keeps its own, and a
     new one takes what the training data suggest.
     """
-    splits, found = open_splits(config), [config.depth_limit if config.layout == "nyu" else config.max_depth]
+    splits, found = open_splits(config), [None if config.depth_is_open else config.depth_limit]
+    canonical = config.camera == "canonical"
     saved = RunFolder(config.resume_from or config.output).config
     if found[0] is None and config.resume and saved.exists():
         found = [read_json(saved)["max_depth"]]
     if accelerator.is_main_process:
-        looks = [check(dataset, config.min_depth, found[0], progress=True) for dataset in splits]
+        limit = None if canonical else found[0]  # in metres
+        looks = [check(dataset, config.min_depth, limit, progress=True) for dataset in splits]
         for note in (note for look in looks for note in look.notes):
             print(f"note: {note}")
         compare_splits(*looks)
+        if canonical:  # a camera that is missing in the middle of an epoch would come too late
+            for dataset, index in ((each, i) for each in splits for i in range(len(each))):
+                dataset.known_intrinsics(index)
         if found[0] is None:
-            found = [float(suggest_max_depth(looks[0]) or 10)]
-            print(f"max_depth {found[0]:g} m, from the training data")
+            metres = (config.layout != "nyu" and suggest_max_depth(looks[0])) or 10
+            found = [float(math.ceil(metres * canonical_per_metre(splits[0]).max()) if canonical else metres)]
+            print(f"max_depth {found[0]:g}{' canonical' * canonical} m, from the training data")
     accelerator.wait_for_everyone()
     return *splits, broadcast_object_list(found)[0]
+
+
+def selection_protocol(config: TrainConfig, val_set: DepthDataset | None = None) -> Protocol:
+    """The protocol that picks the best epoch: metric output as it is, relative output aligned in disparity; canonical
+    metres end where the cameras of `val_set` let every prediction end."""
+    align: Alignment = "none" if config.objective == "metric" else "disparity"
+    limit = config.depth_limit
+    if config.camera == "canonical" and val_set is not None:
+        limit /= float(canonical_per_metre(val_set).max())
+    return Protocol(align=align, min_depth=config.min_depth, max_depth=limit)
 
 
 def next_arguments(config: TrainConfig) -> str:

@@ -25,21 +25,21 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from depthkit.data.datasets import DepthDataset
-from depthkit.data.loader import EpochSampler, on_gpu, one_thread, train_loader
+from depthkit.data.loader import EpochSampler, keep_freed_memory, on_gpu, one_thread, train_loader
 from depthkit.errors import InputError
 from depthkit.models.build import build_model, checkpoint_activations, save_model
 from depthkit.run_folder import RunFolder, write_json
 from depthkit.scoring.evaluate import evaluate, evaluation_report
-from depthkit.scoring.protocol import Alignment, Protocol
+from depthkit.scoring.protocol import Protocol
 from depthkit.scoring.statistics import means
 from depthkit.training import checkpoints
 from depthkit.training.checkpoints import Progress
 from depthkit.training.config import TrainConfig
 from depthkit.training.losses import check_finite, objective_loss
 from depthkit.training.pictures import log_pictures
-from depthkit.training.priors import fit_on_main, score_baselines, verdict
+from depthkit.training.priors import fit_on_main, score_baselines, start_depth, verdict
 from depthkit.training.schedule import parameter_groups, set_learning_rates
-from depthkit.training.splits import checked_splits, next_arguments
+from depthkit.training.splits import checked_splits, next_arguments, selection_protocol
 
 STOP_CHECK_BATCHES = 20  # processes agree on the time limit this often; every batch would wait for the slowest
 # How long processes wait for one another: while the first looks at 47,584 files on a network disk, say.
@@ -57,13 +57,14 @@ def train(config: TrainConfig) -> None:
     """
     if multiprocessing.parent_process() is not None:
         one_thread()  # a forked child inherits locks of the parent's thread pool, and hangs on a second thread
+    keep_freed_memory()
     deadline = time.monotonic() + (config.max_hours or math.inf) * 3600
     run = RunFolder(config.output)
     accelerator = start(config)
     set_seed(config.seed)
     train_set, val_set, max_depth = checked_splits(config, accelerator)
     config = replace(config, max_depth=max_depth)
-    protocol = selection_protocol(config)
+    protocol = selection_protocol(config, val_set)
     baselines = fit_on_main(accelerator, train_set, protocol)
     model = build_model(
         config.encoder,
@@ -72,7 +73,8 @@ def train(config: TrainConfig) -> None:
         config.weights,
         config.init,
         input_size=config.size,
-        start_depth=baselines.median if baselines else None,
+        start_depth=start_depth(config, baselines, train_set),
+        camera=config.camera,
     )
     if config.freeze_encoder:
         model.backbone.requires_grad_(False)
@@ -94,7 +96,7 @@ def train(config: TrainConfig) -> None:
         sampler.start_at(progress.epoch, progress.batch * config.batch_size * accelerator.num_processes)
         in_time = train_epoch(accelerator, config, progress, model, optimizer, loader, deadline)
         if in_time:
-            end_epoch(accelerator, config, progress, model, optimizer, val_set)
+            end_epoch(accelerator, config, progress, model, optimizer, val_set, protocol)
             in_time = progress.epoch == config.epochs or not out_of_time(accelerator, deadline)
         if not in_time:
             accelerator.print(f"max_hours reached: saved in {run.name}/last; go on with resume=True")
@@ -187,11 +189,11 @@ def end_epoch(
     model: nn.Module,
     optimizer: Optimizer,
     val_set: DepthDataset,
+    protocol: Protocol,
 ) -> None:
     """Evaluate, write the history row, keep the model if it is the best so far, and save a checkpoint."""
     started = time.monotonic()
     plain_model = accelerator.unwrap_model(model)
-    protocol = selection_protocol(config)
     records = evaluate(plain_model, val_set, protocol, accelerator=accelerator, workers=config.workers)
     loss = accelerator.reduce(torch.as_tensor(progress.loss_sum, device=accelerator.device), "mean").item()
     images = progress.batch * config.batch_size * accelerator.num_processes
@@ -218,12 +220,6 @@ def end_epoch(
         f"epoch {progress.epoch:>3}/{config.epochs}  loss {row['train_loss']:.4f}  AbsRel {row['abs_rel']:.4f}  "
         f"d1 {row['d1']:.4f}  {row['images_per_second']:.1f} images/s"
     )
-
-
-def selection_protocol(config: TrainConfig) -> Protocol:
-    """The protocol that picks the best epoch: metric output as it is, relative output aligned in disparity."""
-    align: Alignment = "none" if config.objective == "metric" else "disparity"
-    return Protocol(align=align, min_depth=config.min_depth, max_depth=config.depth_limit)
 
 
 def out_of_time(accelerator: Accelerator, deadline: float, batch: int = 0) -> bool:

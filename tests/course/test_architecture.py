@@ -1,8 +1,9 @@
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 
-from depthkit.course.architecture import count, encoder_features, principal_colours, stages
+from depthkit.course.architecture import count, encoder_features, stages
 from depthkit.course.plots import networks
 from depthkit.models.build import build_model
 
@@ -32,17 +33,20 @@ def test_features_are_laid_out_as_the_patches_are(model):
     assert change.shape == (4, 6) and change.argmax() == 4 * 6 - 1
 
 
-def test_the_first_colour_follows_the_largest_spread():
-    ramp = torch.arange(24.0).reshape(1, 1, 4, 6)
-    features = torch.cat([0.01 * torch.randn(1, 1, 4, 6), 5 * ramp, 0.1 * torch.randn(1, 2, 4, 6)], dim=1)
-    colours = principal_colours(features)
-    assert colours.shape == (1, 4, 6, 3) and colours.min() == 0 and colours.max() == 1
-    assert torch.corrcoef(torch.stack([colours[0, ..., 0].flatten(), ramp.flatten()]))[0, 1] > 0.99
-
-
 def test_the_diagram_names_every_shape(model):
     fig = networks.architecture(stages(model, 56, 84))
     texts = [text.get_text() for text in fig.axes[0].texts]
     assert {"encoder", "fusion", "3 × 56 × 84", "1 × 56 × 84", "layer 8: 128 × 4 × 6"} <= set(texts)
     assert len([text for text in texts if "×" in text]) == 14
+    plt.close(fig)
+
+
+def test_the_pipeline_shows_holes_in_grey_and_each_map_from_near_to_far():
+    picture, depth = np.zeros((6, 8, 3), np.uint8), np.linspace(1, 5, 48).reshape(6, 8)
+    holes = np.where(depth < 2, 0, depth)
+    fig = networks.pipeline(picture, depth, picture, holes, 1 / depth)
+    exact, sensor, label = (fig.axes[0].images[k].get_array() for k in (1, 2, 4))
+    assert np.allclose(sensor[holes == 0][:, :3], 0.6) and not np.allclose(exact[0, 0, :3], 0.6)
+    assert exact[0, 0].sum() > exact[-1, -1].sum() and label[0, 0].sum() > label[-1, -1].sum()
+    assert {"teacher", "student", "a sensor's depth: not used"} <= {text.get_text() for text in fig.axes[0].texts}
     plt.close(fig)

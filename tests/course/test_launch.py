@@ -6,6 +6,7 @@ import sys
 import accelerate
 import pytest
 import torch
+import transformers
 from huggingface_hub import constants
 
 from depthkit.course import launch
@@ -17,11 +18,13 @@ def test_gpus_are_counted_without_cuda(visible, count, monkeypatch):
     assert launch.gpu_count() == count
 
 
-def test_an_old_accelerate_is_refused(monkeypatch):
-    launch.check_accelerate()
-    monkeypatch.setattr(accelerate, "__version__", "1.13.0")
-    with pytest.raises(RuntimeError, match=r"accelerate 1\.13\.0 .* 1\.14 or newer"):
-        launch.check_accelerate()
+@pytest.mark.parametrize("package, old", [(accelerate, "1.13.0"), (transformers, "5.0.0")])
+def test_an_old_release_is_refused_with_the_remedy(package, old, monkeypatch):
+    launch.check_versions()
+    monkeypatch.setattr(package, "__version__", old)
+    name = package.__name__
+    with pytest.raises(RuntimeError, match=rf"{name} {old} opens .* {name}>=\d\S* is needed.*restart the kernel"):
+        launch.check_versions()
 
 
 def test_weights_that_cannot_be_had_are_named_with_the_remedy(tmp_path, monkeypatch):

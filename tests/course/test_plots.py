@@ -202,6 +202,19 @@ def test_landscapes_keep_scale_across_and_shift_up():
     assert not bowl.texts
 
 
+def test_landscapes_end_where_they_are_told():
+    fig = plots.landscapes([np.ones((2, 2))], [0.5, 1], [0, 1], ["t"], ["u"], "a", "b", end=3.0)
+    assert panels(fig)[0].collections[0].norm.vmax == 3
+
+
+def test_a_row_and_its_costs_as_shares_of_the_worst():
+    rows = {"truth": np.array([1.0, 2]), "prediction": np.array([3.0, 4])}
+    row, bars = plots.row_and_costs(rows, {"mse": 2.0, "ssi": 0.5}, {"mse": 4.0, "ssi": 1.0}, (0, 5)).axes
+    assert [list(line.get_ydata()) for line in row.lines] == [[1, 2], [3, 4]] and row.get_ylim() == (0, 5)
+    assert [bar.get_width() for bar in bars.patches] == [0.5, 0.5]
+    assert [text.get_text() for text in bars.texts] == ["2.000", "0.500"]
+
+
 def test_alignment_fits_invert_the_left_line():
     pred = np.linspace(1, 4, 50)
     fig = plots.alignment_fits(pred, 1 / (0.2 * pred + 0.1), (0.2, 0.1), (-0.5, 3.0))

@@ -46,6 +46,10 @@ def test_probes_name_the_pixel_and_its_metres_and_grey_the_holes():
     assert shown.mask[3, 4] and shown.mask.sum() == 1
 
 
+def test_probes_keep_the_limits_that_they_are_given():
+    assert plots.probes(PHOTO, DEPTH, {}, limits=(2, 9)).axes[1].images[0].get_clim() == (2, 9)
+
+
 def test_a_wall_is_flat_in_depth_and_bent_in_distance():
     fig = plots.planar_and_ray(np.linspace(-45, 45, 11), 2.0)
     planar, distance = (line.get_ydata() for line in fig.axes[1].lines[:2])
@@ -53,40 +57,11 @@ def test_a_wall_is_flat_in_depth_and_bent_in_distance():
     assert distance[0] == pytest.approx(2 * np.sqrt(2)) and distance[5] == pytest.approx(2.0)
 
 
-def test_strip_shares_one_scale_and_outlines_what_it_is_told():
-    fig = plots.strip([PHOTO, PHOTO], [DEPTH, 2 * DEPTH], ["a", "b"], [None, (1, 2, 10, 5)])
-    left, right = (ax.images[0].get_clim() for ax in fig.axes[2:4])
-    assert left == right and left[1] > DEPTH.max()
-    assert [len(ax.patches) for ax in fig.axes[:4]] == [0, 1, 0, 1]
-    assert bars(fig) == {"depth (m)"}
-
-
 def test_twins_show_difference_and_ratio():
     fig = plots.twins(PHOTO, np.clip(PHOTO.astype(int) + 3, 0, 255).astype(np.uint8), DEPTH, DEPTH / 10)
     difference, ratio = (fig.axes[i].images[0].get_array() for i in (2, 5))
     assert difference.max() == 3 and np.allclose(ratio, 10)
     assert bars(fig) == {"m", "levels of 255", "ratio"}
-
-
-def test_matching_draws_each_cost_and_the_truth():
-    costs = {"wall": np.arange(6.0), "box": np.arange(6.0)[::-1]}
-    fig = plots.matching({name: PHOTO[:9, :9] for name in costs}, costs, {"wall": 1.5, "box": 4.0})
-    chart = next(ax for ax in fig.axes if ax.get_xlabel() == "disparity (pixels)")
-    lines = [line.get_xdata() for line in chart.lines]
-    assert [len(x) for x in lines] == [6, 2, 6, 2] and lines[1][0] == 1.5 and lines[3][0] == 4.0
-    assert sum(len(ax.images) for ax in fig.axes) == 2
-
-
-def test_error_is_relative_and_masked_where_either_is_missing():
-    estimate = 1.05 * DEPTH
-    estimate[:10] = 0
-    truth = DEPTH.copy()
-    truth[:, 30:] = 0
-    fig = plots.against_truth(truth, estimate, "stereo")
-    error = fig.axes[1].images[0].get_array()
-    assert np.allclose(error.compressed(), 0.05) and error.mask[:5].all() and error.mask[:, 15:].all()
-    assert "mean 0.050" in fig.axes[1].get_title()
-    assert fig.axes[0].images[0].get_clim() == plots.depth_limits(truth)
 
 
 def test_slices_keep_a_labels_colour_and_share_limits_on_request():
@@ -117,15 +92,16 @@ def test_labels_are_drawn_image_by_image():
     assert fig.axes[1].get_xlabel() == "y" and fig.axes[1].get_ylabel() == "other"
 
 
-def test_timeline_reads_the_month_and_keeps_labels_of_a_lane_apart():
-    models = [("first model", "2312.02145", "a", 100.0), ("second", "2401.10891", "a", None)]
-    models += [("third one", "2402.00001", "a", 400.0), ("elsewhere", "1406.2283", "b", None)]
+def test_timeline_reads_the_month_and_spreads_the_labels_of_a_lane():
+    models = [
+        ("first", "2312.02145", "a"),
+        ("second", "2401.10891", "a"),
+        ("third", "2402", "a"),
+        ("other", "1406.2", "b"),
+    ]
     ax = plots.timeline(models, ["a", "b"]).axes[0]
     points = [tuple(dots.get_offsets()[0]) for dots in ax.collections]  # in the order of their numbers
     assert points[0] == pytest.approx((2014 + 5.5 / 12, 1)) and points[1] == pytest.approx((2023 + 11.5 / 12, 0))
-    sizes = [dots.get_sizes()[0] for dots in ax.collections]
-    assert sizes[3] == pytest.approx(4 * sizes[1])  # areas go with the parameters
-    named = {text.get_text().split("\n")[0]: text for text in ax.texts}
-    assert named["first model"].get_text().endswith("100 M") and named["second"].get_text() == "second"
-    first, second, third = (named[name].get_position() for name in ("first model", "second", "third one"))
-    assert (first[1] - 0) * (second[1] - 0) < 0 < first[1] * third[1] and third[0] - first[0] > 0.8
+    heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert heights["first"] > 0 > heights["second"] and heights["third"] > heights["first"]
+    assert heights["other"] > 1

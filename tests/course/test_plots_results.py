@@ -53,16 +53,6 @@ def test_scale_by_focal_has_the_line_of_apparent_size():
     assert to_angle(np.array([0.5 * 4 / 3])) == pytest.approx(90)  # f = half the width
 
 
-def test_median_depths_share_square_limits():
-    fig = plots.median_depths(
-        {"a": (np.array([2.0, 4.0]), np.array([3.0, 3.0])), "b": (np.array([2.0]), np.array([5.0]))}
-    )
-    for ax in fig.axes:
-        assert ax.get_xlim() == ax.get_ylim() == pytest.approx((1.8, 5.5))
-    assert list(fig.axes[0].lines[1].get_ydata()) == [3.0, 3.0]
-    assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
-
-
 def test_error_profiles_draw_the_bins():
     t = np.array([[1.0, 3.0, 20.0]])
     edges = [0, 2, 4, np.inf]
@@ -73,13 +63,6 @@ def test_error_profiles_draw_the_bins():
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.2, 0.1, 0.0], atol=1e-12)
     np.testing.assert_allclose(ax.lines[1].get_ydata(), [0.2, -0.1, 0.0], atol=1e-12)
     assert ax.get_xlabel() == "true depth (m)"
-
-
-def test_ranked_sorts_all_by_the_first():
-    ax = plots.ranked({"ours": [0.3, 0.1, 0.2], "other": [3.0, 1.0, 2.5]}).axes[0]
-    assert list(ax.lines[0].get_ydata()) == [0.1, 0.2, 0.3]
-    assert list(ax.lines[1].get_ydata()) == [1.0, 2.5, 3.0]
-    assert ax.get_ylim()[0] == 0
 
 
 def cloud(scale=1.0):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from depthkit.camera import Intrinsics
 from depthkit.data.check import check
@@ -169,7 +169,7 @@ def test_masks_leave_pixels_out(folder):
     assert [int(s["mask"].sum()) for s in dataset] == [6 * 16 - 1, 12 * 32, 3 * 8]
     assert dataset[1]["depth"][-1, -1] == 0
     cv2.imwrite(str(folder / "train" / "mask" / "b.png"), np.zeros((12, 16), np.uint8))
-    with pytest.raises(DataError, match=r"b\.png: shape \(12, 16\), but its depth map has \(24, 32\)"):
+    with pytest.raises(DataError, match=r"b\.png: 16 × 12 pixels, but its depth map 32 × 24; scale the mask"):
         dataset[1]
     (folder / "train" / "mask" / "a.png").unlink()
     with pytest.raises(DataError, match=r"1 file\(s\) without a mask of the same name: .*rgb/a\.png"):
@@ -322,7 +322,7 @@ def test_headers_show_the_wrong_size_of_a_mask(tmp_path):
     pair(tmp_path, "a")
     (tmp_path / "mask").mkdir()
     Image.new("L", (8, 6), 255).save(tmp_path / "mask" / "a.png")
-    fails(RGBDFolder(tmp_path), r"mask/a\.png: shape \(6, 8\), but its depth map has \(12, 16\)")
+    fails(RGBDFolder(tmp_path), r"mask/a\.png: 8 × 6 pixels, but its depth map 16 × 12; scale the mask")
     Image.new("L", (12, 16), 255).save(tmp_path / "mask" / "a.png", **orientation(6))
     RGBDFolder(tmp_path).inspect(0)
 
@@ -456,3 +456,22 @@ def test_nyu_intrinsics_are_an_attribute_or_a_file(tmp_path):
         else:
             with pytest.raises(DataError, match=message):
                 dataset.intrinsics(0)
+
+
+def test_samples_hold_their_camera_when_asked_and_name_the_file_without_one(tmp_path):
+    for name in ("a", "b"):
+        h5(tmp_path / "train" / f"{name}.h5", RGB, DEPTH)
+    dataset = NYUDepthV2(tmp_path, "train")
+    assert "intrinsics" not in dataset[0]  # nobody asked: nothing is missed
+    dataset.with_intrinsics = True
+    with pytest.raises(DataError, match=r"a\.h5: its camera is unknown.*camera\.json.*--hfov"):
+        dataset[0]
+    (tmp_path / "camera.json").write_text('{"hfov_deg": 90}')
+    batch = default_collate([dataset[0], dataset[1]])
+    assert batch["intrinsics"].tolist() == [[4, 4, 3.5, 2.5]] * 2 and batch["intrinsics"].dtype == torch.float32
+
+
+def test_a_broken_link_to_a_split_is_told(tmp_path):
+    (tmp_path / "train").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"train: a broken link to .*gone; mend it"):
+        RGBDFolder(tmp_path, "train")

@@ -50,8 +50,8 @@ def test_hamming_counts_bits_of_every_pair():
 
 
 def test_groups_join_through_a_third():
-    """0 and 2 differ by four bits but both are two from 1; the last stands alone, and nearer limits split the chain."""
-    hashes = np.array([0b0000, 0b0011, 0b1111, 2**40 - 1], dtype=np.uint64)
-    np.testing.assert_array_equal(groups(hashes, 2), [0, 0, 0, 1])
-    np.testing.assert_array_equal(groups(hashes, 1), [0, 1, 2, 3])
+    """0 and 2 differ by four bits but both are two from 1; the last two stand apart, nearer limits split the chain."""
+    hashes = np.array([0b0000, 0b0011, 0b1111, 2**40 - 1, 2**40 - 2], dtype=np.uint64)
+    np.testing.assert_array_equal(groups(hashes, 2), [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(groups(hashes, 1), [0, 1, 2, 3, 3])
     assert len(groups(hashes[:0], 2)) == 0

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.io
 
-from depthkit.camera import Intrinsics
 from depthkit.data.datasets import RGBDFolder
 from depthkit.data.import_sources import nearest_in_time, read_camera
 from depthkit.data.importers import import_data
@@ -214,12 +213,14 @@ def test_ray_distance_becomes_planar(tmp_path):
 def test_camera_files(tmp_path, name, text, size):
     source = pairs(tmp_path / "in", [f"a/{i}.jpg" for i in range(3)], [f"a/{i}.png" for i in range(3)])
     (source / name).write_text(text)
-    assert read_camera(source / name) == (Intrinsics(10, 11, 4, 3), size)
+    camera = read_camera(source / name)
+    assert [camera[key] for key in ("fx", "fy", "cx", "cy")] == [10, 11, 4, 3]
+    assert (camera.get("width"), camera.get("height")) == (size or (None, None))
     import_data(source, tmp_path / "out", "*.jpg", "*.png", depth_scale=1000)
     camera = json.loads((tmp_path / "out/camera.json").read_text())  # the photos are 8 × 6: half of what is named
     assert (camera["fx"], camera["cx"]) == ((5, 1.75) if size else (10, 4)) and camera["width"] == 8
-    (source / name).write_text("fx: none")
-    with pytest.raises(InputError, match=f"{name}: no intrinsics"):
+    (source / name).write_text("{}" if name == "camera.json" else "fx: none")
+    with pytest.raises(InputError, match=rf"{name}: (.* is no camera|can't be read as a camera)"):
         import_data(source, tmp_path / "bad", "*.jpg", "*.png", depth_scale=1000)
 
 
@@ -278,7 +279,7 @@ def test_without_links_files_are_copied(tmp_path, monkeypatch):
         ({"kind": "tum"}, "TUM lists give no pair"),
         ({"kind": "nyu-mat", "depth": "raw"}, "needs a .mat"),
         ({"depth": "*.txt"}, "0.txt: depth is read from"),
-        ({"intrinsics": (5, 5, 4, 3), "rgb": "*.bmp"}, r"2.bmp: 4 × 6, others \(8, 6\)"),
+        ({"intrinsics": (5, 5, 4, 3), "rgb": "*.bmp"}, "2.bmp: 4 × 6, others 8 × 6"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(tmp_path, monkeypatch, change, words):
@@ -290,6 +291,21 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path, monkeypatch, ch
     with pytest.raises(InputError, match=words) as caught:
         import_data(data=tmp_path / "out", **call)
     assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+def test_broken_links_are_told_and_a_folder_linked_twice_counts_once(tmp_path):
+    source = pairs(tmp_path / "in", [f"a/{i}.jpg" for i in range(3)], [f"a/{i}.png" for i in range(3)])
+    (source / "b").symlink_to(source / "a")
+    (source / "gone.jpg").symlink_to(source / "nowhere.jpg")
+    done = import_data(source, tmp_path / "out", "*.jpg", "*.png", depth_scale=1000)
+    assert done.pairs == {"train": 1, "val": 1} and "gone.jpg: a broken link" in str(done)
+
+
+def test_depth_that_can_not_be_metres_is_doubted(tmp_path):
+    source = pairs(tmp_path / "in", [f"{i}.jpg" for i in range(3)], [f"{i}.png" for i in range(3)])
+    assert "doubt" not in str(import_data(source, tmp_path / "right", "*.jpg", "*.png", depth_scale=1000))
+    done = str(import_data(source, tmp_path / "wrong", "*.jpg", "*.png", depth_scale=1))
+    assert "doubt: " in done and "typically 2000 m" in done and "2 m if the files hold mm" in done
 
 
 def test_two_pairs_have_no_room_for_a_gap(tmp_path):

@@ -29,9 +29,14 @@ def test_a_sheet_shows_pictures_above_their_depth_with_holes_in_grey(tmp_path):
     sheet = cv2.imread(str(write_contact_sheet(dataset, tmp_path / "sheet.png")))
     assert sheet.shape == (2 * 308, 4 * 204, 3)  # five columns in rows of four
     below = sheet[154:304, :200]
-    assert below[20, 20].tolist() == [150, 150, 150]
+    assert below[20, 20].tolist() == [128, 128, 128]
     assert below[100, 50].mean() > below[100, 150].mean() + 50, "near must be brighter than far"
     assert np.abs(sheet[75, 100].astype(int) - cv2.imread(str(dataset.files[0]))[30, 40]).max() < 30
+
+
+def test_a_sheet_is_as_wide_as_its_pictures(tmp_path):
+    dataset = folder(tmp_path, "train", photos(2, 0), np.full((60, 80), 1000, np.uint16))
+    assert cv2.imread(str(write_contact_sheet(dataset, tmp_path / "sheet.png"))).shape == (308, 2 * 204, 3)
 
 
 def test_the_histogram_has_its_bars_where_the_depths_are(tmp_path):

@@ -132,6 +132,7 @@ def test_vits_agrees_with_the_authors_code(vits, vits_file, tmp_path):
     assert expected.std() > 1 and (converted - expected).abs().max() < 1e-3  # metres of 20: as tight as 1e-4 of 2
 
 
+@pytest.mark.slow
 def test_vitb_agrees_with_the_authors_code(tmp_path):
     model = telling_model("vitb")
     path = named(model.state_dict(), tmp_path, "depth_anything_v2_vitb.pth")

@@ -59,6 +59,27 @@ def test_the_field_of_view_is_of_each_photos_own_width(models, tmp_path):
     assert np.frombuffer(data[:4], "<f4")[0] == pytest.approx(-39.5 / 40 * depth[0, 0], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("camera", "focal_px", "words"),
+    [
+        (None, 0.0, "focal_px 0: give a positive"),
+        (None, float("nan"), "focal_px nan"),
+        (None, -5.0, "focal_px -5"),
+        (200.0, None, "hfov 200: give degrees between 0 and 180"),
+        (0.0, None, "hfov 0"),
+        (float("nan"), None, "hfov nan"),
+        (Intrinsics(-5, -5, 1, 1), None, "fx and fy are positive"),
+        (Intrinsics(5, 5, float("nan"), 1), None, "all four finite"),
+        (60.0, 518.0, "two cameras were given"),
+    ],
+)
+def test_a_lens_that_cannot_be_is_refused_before_anything_is_written(models, tmp_path, camera, focal_px, words):
+    photo(tmp_path / "photo.png")
+    with pytest.raises(InputError, match=words):
+        predict_files(models / "metric", [tmp_path / "photo.png"], tmp_path / "o", camera, focal_px)
+    assert not (tmp_path / "o").exists()
+
+
 def test_depth_beyond_65_metres_has_another_unit_in_its_name(models, tmp_path, capsys):
     shutil.copytree(models / "metric", tmp_path / "far")
     write_json(tmp_path / "far" / "calibration.json", vars(Calibration(20.0, 0.0, "depth", 3, 3, 1.0, 0.1)))

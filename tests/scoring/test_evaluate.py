@@ -7,7 +7,7 @@ from helpers import tree
 
 from depthkit.data.datasets import NYUDepthV2
 from depthkit.models.build import build_model
-from depthkit.scoring.baselines import ConstantDepth, best_constant_depth
+from depthkit.scoring.baselines import ConstantDepth, fit_baselines
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import PLAIN, ZOEDEPTH, Protocol
 from depthkit.scoring.statistics import counts, summarise
@@ -120,9 +120,9 @@ def test_best_constant_minimises_abs_rel(tmp_path):
 
     grid = np.arange(0.1, 9, 0.001)
     best = grid[np.argmin([abs_rel(c) for c in grid])]
-    assert best_constant_depth(dataset) == pytest.approx(best, abs=0.005)
+    assert fit_baselines(dataset).constant == pytest.approx(best, abs=0.005)
     medians = np.median(np.concatenate([d[d > 0] for d in depths]))
-    assert abs_rel(best_constant_depth(dataset)) < abs_rel(medians) - 0.01
+    assert abs_rel(fit_baselines(dataset).constant) < abs_rel(medians) - 0.01
 
 
 def test_reports_are_plain_json(nyu_root):

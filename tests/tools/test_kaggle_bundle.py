@@ -1,12 +1,16 @@
 """The bundle for Kaggle, uploaded by the real `kaggle` command to a stand-in of its server on this machine."""
 
+import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import check_tree
@@ -21,6 +25,7 @@ TITLES = {
     "03_data": "Data",
     "04_finetune": "Fine-tuning",
     "05_results": "Results",
+    "06_yours": "Your own pictures",
 }
 # The command's own code, told where its server is, and unable to reach any other machine.
 DRIVER = """
@@ -62,25 +67,34 @@ def write_notebooks(folder):
     return folder
 
 
-def write_accelerate(folder, version="1.99.0"):
-    """A wheel that pip installs as accelerate."""
-    path, info = folder / f"accelerate-{version}-py3-none-any.whl", f"accelerate-{version}.dist-info"
+def write_wheel(folder, name, version):
+    """A wheel that pip installs under this name, with nothing else in it."""
+    module = name.replace("-", "_")
+    path, info = folder / f"{module}-{version}-py3-none-any.whl", f"{module}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("accelerate/__init__.py", f"__version__ = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: accelerate\nVersion: {version}\n")
+        wheel.writestr(f"{module}/__init__.py", f"__version__ = {version!r}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(
-            f"{info}/RECORD", f"accelerate/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
+            f"{info}/RECORD", f"{module}/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
         )
-    return path
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """The bundle of five small notebooks, with the real wheel of this tree."""
+def wheels(tmp_path_factory):
+    """A folder with small wheels of what the bundle carries besides depthkit."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for name in bundle.CARRIED:
+        write_wheel(folder, name, "99.0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, wheels):
+    """The bundle of six small notebooks, with the real wheel of this tree."""
     folder = tmp_path_factory.mktemp("bundle")
     out = folder / "kaggle"
-    bundle.build(out, USER, NYU, write_notebooks(folder / "notebooks"), write_accelerate(folder))
+    bundle.build(out, USER, NYU, write_notebooks(folder / "notebooks"), wheels)
     return out
 
 
@@ -124,12 +138,24 @@ class StandIn(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def sent(built, tmp_path_factory):
-    """What the `kaggle` command sends for the whole bundle: its calls, the blobs, its words, and its own template."""
+def root(tmp_path_factory):
+    """What of this repository's root a push from there reads, with the template as a reader fills it in."""
+    folder = tmp_path_factory.mktemp("root")
+    text = bundle.TEMPLATE.read_text()
+    code_file = json.loads(text)["code_file"]
+    (folder / code_file).parent.mkdir()
+    shutil.copy(REPOSITORY / code_file, folder / code_file)
+    (folder / "kernel-metadata.json").write_text(text.replace("INSERT_USER_HERE", USER))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sent(built, root, tmp_path_factory):
+    """What the `kaggle` command sends for the bundle, then from the root: calls, blobs, its words, its own template."""
     home = tmp_path_factory.mktemp("home")
     kernels = sorted((built / "kernels").iterdir())
     commands = [["datasets", "create", "-p", str(built / "dataset")]]
-    commands += [["kernels", "push", "-p", str(folder)] for folder in kernels]
+    commands += [["kernels", "push", "-p", str(folder)] for folder in [*kernels, root]]
     commands += [["kernels", "init", "-p", str(home)]]
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith("KAGGLE_") and "proxy" not in key.lower()
@@ -152,37 +178,50 @@ def sent(built, tmp_path_factory):
     return server.calls, server.blobs, done.stdout, template
 
 
-def test_the_data_set_uploaded_is_the_two_wheels(built, sent):
-    calls, blobs, said, _ = sent
+def test_the_data_set_uploaded_is_the_wheels(built, sent):
+    calls, blobs, printed, _ = sent
     wheels = {path.name: path.read_bytes() for path in (built / "dataset").glob("*.whl")}
-    assert blobs == wheels and sorted(name.split("-")[0] for name in wheels) == ["accelerate", "depthkit"]
+    names = ["accelerate", "depthkit", "huggingface_hub", "transformers"]
+    assert blobs == wheels and sorted(name.split("-")[0] for name in wheels) == names
     (created,) = (body for name, body in calls if name == "CreateDataset")
     assert (created["ownerSlug"], created["slug"], created["title"]) == (USER, "depthkit-course", "depthkit course")
     assert created["licenseName"] == "apache-2.0" and created["isPrivate"] is True
     assert sorted(file["token"] for file in created["files"]) == sorted(f"token of {name}" for name in wheels)
-    assert "Skipping" not in said and "Your private Dataset is being created" in said
+    assert "Skipping" not in printed and "Your private Dataset is being created" in printed
+
+
+COURSE, FINETUNED = f"{USER}/depthkit-course", f"{USER}/depthkit-04-fine-tuning"
 
 
 def test_each_kernel_pushed_has_its_machine_and_its_sources(sent):
-    calls, _, said, _ = sent
-    pushed = {body["slug"]: body for name, body in calls if name == "SaveKernel"}
+    calls, _, printed, _ = sent
+    pushed = [body for name, body in calls if name == "SaveKernel"]
     slugs = [f"{USER}/depthkit-{name[:2]}-{title.lower().replace(' ', '-')}" for name, title in TITLES.items()]
-    assert list(pushed) == slugs
-    assert said.count("successfully pushed") == 5 and "does not resolve" not in said
-    course, finetuned = f"{USER}/depthkit-course", f"{USER}/depthkit-04-fine-tuning"
-    for (name, title), body in zip(TITLES.items(), pushed.values(), strict=True):
+    assert [body["slug"] for body in pushed] == [*slugs, FINETUNED]
+    assert printed.count("successfully pushed") == 7 and "does not resolve" not in printed
+    for (name, title), body in zip(TITLES.items(), pushed[:6], strict=True):
         number = name[:2]
         assert body["newTitle"] == f"depthkit {number} {title}"
         assert (body["language"], body["kernelType"], body["isPrivate"]) == ("python", "notebook", True)
         assert (body["enableInternet"], body["enableTpu"]) == (True, False)
-        on_gpu = number in ("04", "05")
+        on_gpu = number >= "04"
         assert (body["enableGpu"], body.get("machineShape")) == (on_gpu, "NvidiaTeslaT4" if on_gpu else "")
-        assert body["datasetDataSources"] == ([course, NYU] if number >= "03" else [course])
-        assert body.get("kernelDataSources", []) == ([finetuned] if number == "05" else [])
+        assert body["datasetDataSources"] == ([COURSE, NYU] if number >= "03" else [COURSE])
+        assert body.get("kernelDataSources", []) == ([FINETUNED] if on_gpu else [])  # 04's too: it goes on from it
         assert not body.get("competitionDataSources") and not body.get("modelDataSources")
         cells = json.loads(body["text"])["cells"]
         assert cells[0]["source"].startswith(f"# {number} · {title}\n")
         assert cells[1]["source"] == FIRST_CELL and cells[1]["outputs"] == []
+
+
+def test_the_template_is_accepted_from_the_root_with_a_name_put_in(sent):
+    body = [body for name, body in sent[0] if name == "SaveKernel"][-1]
+    assert body["slug"] == FINETUNED and body["newTitle"] == "depthkit 04 Fine-tuning"
+    assert (body["enableGpu"], body["machineShape"], body["isPrivate"]) == (True, "NvidiaTeslaT4", True)
+    assert body["datasetDataSources"][0] == COURSE and len(body["datasetDataSources"]) == 2
+    assert body["kernelDataSources"] == [FINETUNED] and "INSERT" not in json.dumps(body)
+    opening = json.loads(body["text"])["cells"][0]["source"]
+    assert opening.startswith("# 04 · Fine-tuning\n")
 
 
 def test_the_template_has_the_keys_of_the_command_and_no_other(sent):
@@ -193,12 +232,34 @@ def test_the_wheel_holds_the_package_the_sample_and_the_weights_and_nothing_else
     (path,) = (built / "dataset").glob("depthkit-*.whl")
     with zipfile.ZipFile(path) as wheel:
         inside = {name: wheel.getinfo(name).file_size for name in wheel.namelist()}
-    for folder, prefix in (("data/sample", "depthkit/bundled/"), ("weights", "depthkit/bundled/"), ("depthkit", "")):
+    for folder, prefix in (("data", "depthkit/bundled/"), ("weights", "depthkit/bundled/"), ("depthkit", "")):
         for file in (REPOSITORY / folder).rglob("*"):
-            if file.is_file() and file.suffix != ".pyc":
+            if file.is_file() and file.suffix != ".pyc" and file != REPOSITORY / "depthkit" / "__init__.py":
                 assert inside[prefix + file.relative_to(REPOSITORY).as_posix()] == file.stat().st_size
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"depthkit"}
     assert "depthkit/py.typed" in inside and "depthkit/__init__.pyi" in inside
+
+
+def test_the_wheels_version_moves_with_its_content(built, tmp_path, monkeypatch):
+    """pip leaves an installed package alone where the version is equal; the same content has the same version."""
+    monkeypatch.setattr(bundle, "IN_WHEEL", ("depthkit", *bundle.IN_WHEEL[3:]))  # without the sample: it is quicker
+    monkeypatch.setattr(bundle, "REPOSITORY", tmp_path / "tree")
+    shutil.copytree(REPOSITORY / "depthkit", tmp_path / "tree" / "depthkit")
+    for name in bundle.IN_WHEEL[1:]:
+        shutil.copy(REPOSITORY / name, tmp_path / "tree")
+    for empty in ("data", "weights"):
+        (tmp_path / "tree" / empty).mkdir(parents=True)
+    for folder in ("first", "again"):
+        (tmp_path / folder).mkdir()
+        bundle.build_wheel(tmp_path / folder)
+    with (tmp_path / "tree" / "depthkit" / "errors.py").open("a") as file:
+        file.write("# a change\n")
+    (tmp_path / "changed").mkdir()
+    bundle.build_wheel(tmp_path / "changed")
+    first, again, changed = (next((tmp_path / name).iterdir()).name for name in ("first", "again", "changed"))
+    assert first == again != changed
+    with zipfile.ZipFile(tmp_path / "changed" / changed) as wheel:
+        assert f'__version__ = "{changed.split("-")[1]}"' in wheel.read("depthkit/__init__.py").decode()
 
 
 def run_first_cell(mounts, **environment):
@@ -206,7 +267,7 @@ def run_first_cell(mounts, **environment):
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("mounts", ["depthkit-course", "datasets/me/depthkit-course", "course datasets/me/course"])
+@pytest.mark.parametrize("mounts", ["course", "datasets/me/course", "datasets/me/course/wheels", "a datasets/me/a"])
 def test_the_first_cell_installs_what_is_attached(mounts, built, tmp_path):
     """In each layout of Kaggle's inputs; what is installed finds the sample in itself, away from any checkout."""
     for mount in mounts.split():
@@ -215,11 +276,11 @@ def test_the_first_cell_installs_what_is_attached(mounts, built, tmp_path):
     target = tmp_path / "site"
     done = run_first_cell(tmp_path / "input", PIP_TARGET=str(target))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert sorted(path.name for path in target.iterdir() if "info" not in path.name) == [
-        "accelerate",
-        "bin",
-        "depthkit",
-    ]
+    # PIP_TARGET starts from nothing: what is too old on the machine is installed too.
+    installed = {path.name for path in target.iterdir() if "info" not in path.name}
+    assert installed == {"accelerate", "bin", "depthkit", "huggingface_hub", "transformers"}
+    for name in bundle.CARRIED:  # the small ones were no packages to work with
+        shutil.rmtree(target / name.replace("-", "_"))
     probe = (
         "from depthkit.course import sample, scenes; "
         f"image, depth, _ = scenes.teaching('{teaching_name()}'); "
@@ -238,15 +299,65 @@ def teaching_name():
     return next(names).removeprefix("teaching/")
 
 
-def test_the_first_cell_uses_what_is_installed_and_else_says_what_to_attach(tmp_path):
+def test_the_first_cell_does_nothing_where_depthkit_is_installed(tmp_path):
     (tmp_path / "input" / "nyu" / "nyudepthv2").mkdir(parents=True)
-    done = run_first_cell(tmp_path / "input")
+    done = run_first_cell(tmp_path / "input", PIP_NO_INDEX="1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    cell = FIRST_CELL.replace("/kaggle/input", str(tmp_path))
-    bare = [sys.executable, "-I", "-S", "-c", cell]  # without site-packages
-    done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and "attach the data set depthkit-course" in done.stderr
-    assert len(FIRST_CELL.splitlines()) <= 12 and "except" not in FIRST_CELL
+
+
+def test_the_first_cell_names_each_click_and_takes_the_repository(tmp_path):
+    """In a Python with nothing but pip; a small project under the name that GitHub gives stands for the repository."""
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "pip").symlink_to(Path(find_spec("pip").origin).parent)
+    address = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    assert f'REPOSITORY = "{address}"' in FIRST_CELL
+    cell = FIRST_CELL.replace(address, f"file://{tmp_path}").replace("/kaggle/input", str(tmp_path / "input"))
+
+    def first_cell():
+        return subprocess.run([python, "-c", cell], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    done = first_cell()
+    assert done.returncode == 1
+    for click in ("Settings > Turn on internet", "at kaggle.com/settings", "Add Input > Datasets > depthkit-course"):
+        assert click in done.stderr
+    (tmp_path / "archive").mkdir()
+    with zipfile.ZipFile(tmp_path / "archive" / "HEAD.zip", "w") as file:
+        file.writestr("depthkit-main/pyproject.toml", PROJECT)
+        file.writestr("depthkit-main/backend.py", BACKEND)
+    done = first_cell()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    subprocess.run([python, "-c", "import depthkit"], cwd=tmp_path, check=True)
+
+
+PROJECT = """
+[project]
+name = "depthkit"
+version = "7"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+# A build backend without needs: it makes the wheel as `write_wheel` does.
+BACKEND = f"""
+import zipfile
+from pathlib import Path
+{inspect.getsource(write_wheel)}
+def build_wheel(folder, settings=None, metadata=None):
+    write_wheel(Path(folder), "depthkit", "7")
+    return "depthkit-7-py3-none-any.whl"
+"""
+
+
+def test_the_first_cell_is_short_and_asks_for_what_requirements_ask_for():
+    statements = [line for line in FIRST_CELL.splitlines() if line and not line.startswith("#")]
+    assert len(statements) <= 18
+    for requirement in bundle.requirements(bundle.CARRIED):
+        assert f'"{requirement}"' in FIRST_CELL
+    before, _, after = FIRST_CELL.partition("os.environ |=")
+    assert "torch" not in before.partition("\n")[2] and "NVML" in after
 
 
 @pytest.mark.parametrize(
@@ -255,16 +366,11 @@ def test_the_first_cell_uses_what_is_installed_and_else_says_what_to_attach(tmp_
         (dict(user="A Reader"), "a Kaggle user name is lower-case"),
         (dict(user="me/depthkit"), "a Kaggle user name is lower-case"),
         (dict(nyu="nyu-depth-dataset-v2"), "OWNER/SLUG"),
-        (dict(accelerate="accelerate-1.13.0-py3-none-any.whl"), r"existing wheel of accelerate>=1\.14"),
-        (dict(accelerate="torch-2.10.0-py3-none-any.whl"), r"existing wheel of accelerate>=1\.14"),
-        (dict(accelerate="accelerate.zip"), "accelerate.zip"),
+        (dict(wheels="no/such/folder"), r"pip download failed[\s\S]*accelerate>=1\.14"),
     ],
 )
 def test_wrong_arguments_are_named(change, message, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "build_wheel", lambda folder: None)
-    if name := change.get("accelerate"):
-        (tmp_path / name).touch()
-        change = {"accelerate": tmp_path / name}
     arguments = dict(user=USER, nyu=NYU, notebooks=write_notebooks(tmp_path / "notebooks")) | change
     with pytest.raises(bundle.BundleError, match=message):
         bundle.build(tmp_path / "out", **arguments)
@@ -297,7 +403,7 @@ def test_a_missing_notebook_a_missing_first_cell_and_a_foreign_folder_are_named(
     with pytest.raises(bundle.BundleError, match=r"05_results\.ipynb: its first code cell is not that of"):
         bundle.build(tmp_path / "out", USER, NYU, notebooks)
     (notebooks / "05_results.ipynb").unlink()
-    with pytest.raises(bundle.BundleError, match=r"has 0 notebooks 05_\*"):
+    with pytest.raises(bundle.BundleError, match=r"'04_finetune\.ipynb', '06_yours\.ipynb'.*one each of 01, 02"):
         bundle.build(tmp_path / "out", USER, NYU, notebooks)
     assert (foreign / "chapter.tex").exists() and not (tmp_path / "out").exists()
 
@@ -317,3 +423,10 @@ def test_notebooks_that_begin_differently_are_found(tmp_path):
     assert len(list(check(paths))) == 1
     write_notebook(tmp_path, "01_a", "# Title")
     assert list(check(paths)) == []
+
+
+def test_the_steps_name_what_to_wait_for_and_what_to_read(built):
+    steps = bundle.steps(built, USER)
+    for words in ('until it says "ready"', "phone number", "auth login", "may lapse", "weekly quota", "exits 0"):
+        assert words in steps
+    assert f"kernels push -p {built}/kernels/04_finetune" in steps and "05_results, 06_yours" in steps

@@ -8,7 +8,8 @@ import rehearse_kaggle
 
 from depthkit.run_folder import read_json
 
-SESSIONS = ["01", "02", "03", "04-first", "04-second", "05"]
+NUMBERS = sorted(path.name[:2] for path in (rehearse_kaggle.REPOSITORY / "notebooks").glob("*.ipynb"))
+SESSIONS = [*NUMBERS[:3], *rehearse_kaggle.RUNS, *NUMBERS[4:]]
 
 
 def may_unshare():
@@ -28,11 +29,14 @@ def printed(working):
 @pytest.mark.slow
 @pytest.mark.skipif(not may_unshare(), reason="needs Linux and the right to a root folder of its own")
 def test_the_course_runs_in_the_sessions_of_kaggle(tmp_path):
-    said = {working.name.removeprefix("working-"): printed(working) for working in rehearse_kaggle.rehearse(tmp_path)}
-    assert list(said) == SESSIONS
-    assert "profile kaggle: encoder vits, 2 process(es)" in said["04-first"]
-    assert "max_hours reached" in said["04-first"] and "stopped after 1 of 3 epochs" in said["04-first"]
-    assert "resumed from finetune-001" in said["04-second"] and "best epoch" in said["04-second"]
-    config = read_json(tmp_path / "working-04-second" / "runs" / "finetune-001" / "config.json")
+    output = {working.name.removeprefix("working-"): printed(working) for working in rehearse_kaggle.rehearse(tmp_path)}
+    assert list(output) == SESSIONS
+    assert "profile kaggle: encoder vits, 2 process(es)" in output["04-first"]
+    for name, resumed in zip(list(rehearse_kaggle.RUNS), (False, True, True, True), strict=True):
+        assert ("max_hours reached" in output[name]) == (name != "04-fourth")
+        assert ("resumed from finetune-001" in output[name]) == resumed
+    assert "history.json" in output["04-first"]  # named by the cells that lack it
+    assert "best epoch" in output["04-fourth"]
+    config = read_json(tmp_path / "working-04-fourth" / "runs" / "finetune-001" / "config.json")
     assert config["resume_from"].startswith("/kaggle/input/notebooks/a-reader/depthkit-04-")
-    assert "profile kaggle, run finetune-001: vits, 3 epochs" in said["05"]
+    assert "run finetune-001" in output["05"]

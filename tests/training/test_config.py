@@ -11,6 +11,8 @@ from depthkit.training.config import TrainConfig
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
         ({"min_depth": 12.0}, "min_depth < max_depth must hold; got 12.0 and 10.0"),
         ({"warmup_epochs": 10}, r"warmup_epochs \(10\) must be less than epochs \(10\)"),
+        ({"zoom": 0.5}, "zoom must be at least 1, which means no zoom; got 0.5"),
+        ({"camera": "canonical", "objective": "relative"}, "camera canonical is for metres"),
         ({"lr": 0.0}, "learning rates must be positive"),
         ({"max_hours": -1.0}, "max_hours must be positive"),
         ({"resume_from": "."}, "needs resume=True"),
@@ -25,3 +27,6 @@ def test_values_that_cannot_work_are_refused_at_once(change, message):
 def test_differences_name_what_would_change_the_result():
     saved = {**TrainConfig().__dict__, "lr": 1e-3, "workers": 7, "output": "elsewhere"}
     assert TrainConfig().differences(saved) == {"lr": (1e-3, 5e-6)}
+    del saved["camera"], saved["zoom"]  # a run from before they existed
+    assert TrainConfig(lr=1e-3).differences(saved) == {}
+    assert TrainConfig(lr=1e-3, zoom=2.0).differences(saved) == {"zoom": (1.0, 2.0)}

@@ -6,20 +6,21 @@ Every function draws and returns a matplotlib figure; the notebook shows it. (`d
 
 from depthkit.course.plots.basics import describe
 from depthkit.course.plots.cameras import (
-    against_truth, labels_against_truth, matching, overview, planar_and_ray, probes, slices, stored, strip,
-    timeline, twins,
+    labels_against_truth, overview, planar_and_ray, probes, slices, stored, timeline, twins, view_cloud,
 )  # fmt: skip
 from depthkit.course.plots.charts import (
-    LINES, alignment_fits, curves, flow, histograms, history, landscapes, schedules, score_matrix, verdicts,
+    LINES, alignment_fits, curves, flow, histograms, history, landscapes, row_and_costs, schedules, score_matrix,
+    verdicts,
 )  # fmt: skip
 from depthkit.course.plots.datasets import (
     close_ups, depth_distribution, flying_pixels, geometry_steps, hash_distances, hole_position, pictures,
     sensor_traces, splits, throughput,
 )  # fmt: skip
+from depthkit.course.plots.evidence import grouped_scores, learning_curve
 from depthkit.course.plots.maps import (
     DEPTH_CMAP, DISPARITY_CMAP, ERROR_CMAP, depth_limits, draw_depth, draw_image, grid, predictions, samples,
 )  # fmt: skip
-from depthkit.course.plots.networks import architecture, features
-from depthkit.course.plots.results import (
-    error_profiles, median_depths, point_clouds, ranked, scale_by_focal, score_intervals,
-)  # fmt: skip
+from depthkit.course.plots.moving import compare, slider
+from depthkit.course.plots.networks import architecture, pipeline
+from depthkit.course.plots.results import error_profiles, point_clouds, scale_by_focal, score_intervals
+from depthkit.course.plots.stereo import against_truth, baseline_error

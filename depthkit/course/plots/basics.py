@@ -37,9 +37,11 @@ def add_grid(ax: Axes, legend: bool = False) -> None:
 def describe(fig: Figure, text: str) -> Figure:
     """Give a figure the alternative text that its picture in a notebook carries, and return it.
 
-    The text says what the picture shows to somebody who can't see it. It becomes `alt` in the metadata of the output's
-    image/png, for pages made of the notebook, and the output's plain text, for viewers without pictures.
+    The text says what the picture shows to somebody who can't see it; line breaks count as spaces. It becomes `alt` in
+    the metadata of the output's image/png, for pages made of the notebook, and the output's plain text, for viewers
+    without pictures.
     """
+    text = " ".join(text.split())
     # IPython asks each object that it shows for this method, and adds the picture itself.
     fig._repr_mimebundle_ = lambda **_: ({"text/plain": text}, {"image/png": {"alt": text}})  # type: ignore[attr-defined]
     return fig

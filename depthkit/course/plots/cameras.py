@@ -1,13 +1,14 @@
-"""Figures of cameras and of what they leave open: rays, slices through scenes, stereo, stored depths, a timeline."""
+"""Figures of cameras and of what they leave open: rays, slices through scenes, clouds, stored depths, a timeline."""
 
 from collections.abc import Sequence
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import Colormap
 
-from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Named, Texts, new_axes
+from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Limits, Named, Texts, new_axes
 from depthkit.course.plots.charts import LINES, whole_numbers
 from depthkit.course.plots.maps import DEPTH_CMAP, DISPARITY_CMAP, ERROR_CMAP, depth_limits, draw_depth, draw_image
 
@@ -24,9 +25,9 @@ def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: 
     maps, views = fig.subfigures(1, 2, width_ratios=[2.1, 1], squeeze=False)[0]
     axes, side = maps.subplots(1, 3, subplot_kw={"anchor": "N"}), views.subplots()
     draw_image(axes[0], image, "one picture")
-    _bar(maps, axes[1], draw_depth(axes[1], depth, *depth_limits(depth), title="metric depth"), "m", panchor=False)
-    shown = _map(axes[2], disparity, DISPARITY_CMAP, "relative depth")
-    _bar(maps, axes[2], shown, "no unit", ticks=[], panchor=False)
+    add_bar(maps, axes[1], draw_depth(axes[1], depth, *depth_limits(depth), title="metric depth"), "m", panchor=False)
+    shown = draw_map(axes[2], disparity, DISPARITY_CMAP, "relative depth")
+    add_bar(maps, axes[2], shown, "no unit", ticks=[], panchor=False)
     for ax in axes:
         ax.axvline(column, color="#00e5ff", lw=1.2, ls="--")
     _slice(side, scenes, list(scenes))
@@ -36,7 +37,7 @@ def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: 
     return fig
 
 
-def _map(ax: Axes, values: Array, cmap: Colormap, title: str, *limits: float) -> AxesImage:
+def draw_map(ax: Axes, values: Array, cmap: Colormap, title: str, *limits: float) -> AxesImage:
     """Draw values (H, W) in any colours, between `limits` (low, high) if they are given, without ticks."""
     shown = ax.imshow(values, cmap=cmap, interpolation="nearest")
     shown.set_clim(*limits)
@@ -45,17 +46,19 @@ def _map(ax: Axes, values: Array, cmap: Colormap, title: str, *limits: float) ->
     return shown
 
 
-def _bar(fig: Any, ax: Axes, shown: AxesImage, label: str | None, **options: Any) -> None:
+def add_bar(fig: Any, ax: Axes, shown: AxesImage, label: str | None, **options: Any) -> None:
     """Put a colour bar under a picture, so that pictures side by side keep one size; panchor=False keeps its anchor."""
     fig.colorbar(shown, ax=ax, location="bottom", aspect=30, pad=0.03, label=label, **options)
 
 
-def probes(image: Array, depth: Array, pixels: Named[tuple[int, int]], width: float = 6.9) -> Figure:
-    """Draw a picture and its depth map (H, W), metres, with marked pixels, {name: (u, v)}."""
+def probes(
+    image: Array, depth: Array, pixels: Named[tuple[int, int]], width: float = 6.9, limits: Limits | None = None
+) -> Figure:
+    """Draw a picture and its depth map (H, W), metres, within `limits`, with marked pixels, {name: (u, v)}."""
     fig, (axes,) = new_axes(1, 2, width, 0.28 * width + 1.1, subplot_kw={"anchor": "N"})
     draw_image(axes[0], image, "picture")
-    shown = draw_depth(axes[1], depth, *depth_limits(depth), title="metric depth (grey: not measured)")
-    _bar(fig, axes[1], shown, "depth (m)", panchor=False)
+    shown = draw_depth(axes[1], depth, *(limits or depth_limits(depth)), "metric depth (grey: not measured)")
+    add_bar(fig, axes[1], shown, "depth (m)", panchor=False)
     for name, (u, v) in pixels.items():
         for ax, text in zip(axes, (name, f"{depth[v, u]:.2f} m"), strict=True):
             ax.plot(u, v, "o", ms=7, mfc="none", mec="#00e5ff", mew=2)
@@ -86,68 +89,18 @@ def planar_and_ray(angles: Array, depth: float) -> Figure:
     return fig
 
 
-def strip(
-    images: Sequence[Array], depths: Sequence[Array], titles: Texts, boxes: Sequence | None = None, side: float = 1.6
-) -> Figure:
-    """Draw pictures above depth maps on one scale; `boxes` has an outline (u, v, width, height) or None for each."""
-    near, far = depth_limits(*depths)
-    height = side * depths[0].shape[0] / depths[0].shape[1]
-    fig, axes = new_axes(2, len(images), side * len(images) + 0.8, 2 * height + 0.4, layout="compressed")
-    for k, column in enumerate(axes.T):
-        draw_image(column[0], images[k], titles[k])
-        shown = draw_depth(column[1], depths[k], near, far)
-        box = boxes[k] if boxes else None
-        if box:
-            u, v, width, height = box
-            for ax in column:
-                ax.add_patch(plt.Rectangle((u, v), width, height, fill=False, ec="#00e5ff", lw=2))
-    fig.colorbar(shown, ax=axes, shrink=0.9, label="depth (m)")
-    return fig
-
-
 def twins(room: Array, model: Array, depth_room: Array, depth_model: Array) -> Figure:
     """Draw two pictures uint8 (H, W, 3) and how they differ, above their depths (H, W), metres, and their ratio."""
     fig, axes = new_axes(2, 3, 6.9, 4.8, subplot_kw={"anchor": "N"})
     draw_image(axes[0, 0], room, "the room")
     draw_image(axes[0, 1], model, "its model, 1:10")
     for ax, depth, name in zip(axes[1], (depth_room, depth_model), ("the room", "its model"), strict=False):
-        _bar(fig, ax, draw_depth(ax, depth, *depth_limits(depth), title=f"depth of {name}"), "m", panchor=False)
+        add_bar(fig, ax, draw_depth(ax, depth, *depth_limits(depth), title=f"depth of {name}"), "m", panchor=False)
     difference = np.abs(room.astype(float) - model).mean(-1)
-    shown = _map(axes[0, 2], difference, ERROR_CMAP, "difference of the pictures", 0, 8)
-    _bar(fig, axes[0, 2], shown, "levels of 255", extend="max", panchor=False)
-    shown = _map(axes[1, 2], depth_room / depth_model, ERROR_CMAP, "depth of the room / of its model", 9, 11)
-    _bar(fig, axes[1, 2], shown, "ratio", panchor=False)
-    return fig
-
-
-def matching(patches: Named[Array], costs: Named[Array], truths: Named[float]) -> Figure:
-    """Draw patches of the left picture, and the cost of matching each at every disparity.
-
-    Args:
-        patches, costs, truths: {name: (n, n, 3) uint8}, {name: (N,) for disparities 0 to N − 1}, {name: pixels}.
-    """
-    places: Any = [[name, "chart"] for name in patches]
-    fig, axes = plt.subplot_mosaic(places, figsize=(9.5, 3.3), layout="constrained", width_ratios=[1, 7])
-    chart = axes["chart"]
-    for style, (name, cost) in zip(LINES, costs.items(), strict=False):
-        draw_image(axes[name], patches[name], name)
-        axes[name].spines[:].set(edgecolor=style["color"], linewidth=3)
-        chart.plot(cost, lw=1.8, label=name, **style)
-        chart.axvline(truths[name], color=style["color"], lw=0.9, ls=":")
-    chart.set(title="cost of matching (dotted: true disparity)", xlabel="disparity (pixels)", ylim=(0, None))
-    chart.set_ylabel("mean |left − right|")
-    chart.legend(fontsize=8)
-    return fig
-
-
-def against_truth(truth: Array, estimate: Array, name: str, worst: float = 0.1) -> Figure:
-    """Draw an estimate (H, W), metres, with holes (0), on the truth's scale, and its relative error up to `worst`."""
-    both = (truth > 0) & (estimate > 0)
-    error = np.ma.masked_where(~both, np.abs(estimate - truth) / np.maximum(truth, 1e-3))
-    fig, (axes,) = new_axes(1, 2, 7.6, 3.2)
-    _bar(fig, axes[0], draw_depth(axes[0], estimate, *depth_limits(truth), title=name), "depth (m)")
-    shown = _map(axes[1], error[::2, ::2], ERROR_CMAP, f"|error| / truth, mean {error.mean():.3f}", 0, worst)
-    _bar(fig, axes[1], shown, "share of the true depth", extend="max")
+    shown = draw_map(axes[0, 2], difference, ERROR_CMAP, "difference of the pictures", 0, 8)
+    add_bar(fig, axes[0, 2], shown, "levels of 255", extend="max", panchor=False)
+    shown = draw_map(axes[1, 2], depth_room / depth_model, ERROR_CMAP, "depth of the room / of its model", 9, 11)
+    add_bar(fig, axes[1, 2], shown, "ratio", panchor=False)
     return fig
 
 
@@ -206,7 +159,7 @@ def stored(maps: Sequence[Array], aligned: Sequence[Array], labels: Texts, units
     for k, (upper, lower) in enumerate(axes.T):
         rises = np.corrcoef(np.ravel(maps[k]), np.ravel(aligned[k]))[0, 1] > 0
         cmap = DEPTH_CMAP if rises else DISPARITY_CMAP
-        _bar(fig, upper, _map(upper, maps[k], cmap, f"{labels[k]} ({units[k]})"), None)
+        add_bar(fig, upper, draw_map(upper, maps[k], cmap, f"{labels[k]} ({units[k]})"), None)
         shown = draw_depth(lower, aligned[k], near, far, titles[k])
     fig.colorbar(shown, ax=axes[1], location="bottom", shrink=0.4, aspect=40, label="aligned depth (m)")
     return fig
@@ -224,27 +177,43 @@ def labels_against_truth(panels: Named[Sequence[tuple[Array, Array]]], xlabels: 
     return fig
 
 
-def timeline(models: Sequence[tuple[str, str, str, float | None]], lanes: Texts) -> Figure:
-    """Draw models by the month of their first version on arXiv, (name, arXiv number, lane, million parameters or None).
+def view_cloud(points: Array, colours: Array, yaw: float, pitch: float, zoom: float, shape: tuple[int, int]) -> Array:
+    """Draw points (N, 3) in metres in their colours, uint8 (N, 3), from far away: parallel rays, white background.
 
-    Areas are in proportion to the parameters (hollow where None); `lanes` are the rows, from the bottom up.
+    Args:
+        yaw, pitch: degrees by which the cloud is turned about the vertical axis, then tipped towards the viewer.
+        zoom: pixels per metre.
+        shape: height and width of the picture; its middle is that of the cloud.
     """
-    fig, ax = plt.subplots(figsize=(11, 1.45 * len(lanes) + 0.3), layout="constrained")
-    free = {(lane, side): -np.inf for lane in lanes for side in (1, -1)}  # where the next label may start
-    sides = {lane: 1 if k % 2 else -1 for k, lane in enumerate(lanes)}
-    for name, number, lane, size in sorted(models, key=lambda model: model[1]):
+    a, b = np.radians([yaw, pitch])
+    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    x, y, z = about_x @ about_y @ (points - np.percentile(points, [2, 98], axis=0).mean(0)).T
+    order = np.argsort(-z)  # the nearest are painted last
+    u, v = (np.rint(zoom * w + side / 2).astype(int)[order] for w, side in ((x, shape[1]), (y, shape[0])))
+    inside = (u >= 0) & (u < shape[1] - 1) & (v >= 0) & (v < shape[0] - 1)
+    picture = np.full((*shape, 3), 255, np.uint8)
+    for right, down in product((0, 1), repeat=2):  # each point covers 2 × 2 pixels
+        picture[v[inside] + down, u[inside] + right] = colours[order][inside]
+    return picture
+
+
+def timeline(models: Sequence[tuple[str, str, str]], lanes: Texts) -> Figure:
+    """Draw models by the month of their first version: (name, number, lane).
+
+    A number begins with year and month, as in arXiv's 2406.09414; `lanes` are the rows, from the bottom up.
+    """
+    fig, ax = plt.subplots(figsize=(10.5, 1.35 * len(lanes) + 0.3), layout="constrained")
+    places = {lane: cycle((0.16, -0.16, 0.34, -0.34)) for lane in lanes}  # labels above and below, near and far in turn
+    for name, number, lane in sorted(models, key=lambda model: model[1]):
         when = 2000 + int(number[:2]) + (int(number[2:4]) - 0.5) / 12
         y, colour = lanes.index(lane), LINES[lanes.index(lane)]["color"]
-        ax.scatter(when, y, s=0.75 * size if size else 30, fc=colour if size else "w", ec=colour, alpha=0.8, zorder=2)
-        sides[lane] = side = -sides[lane]  # labels above and below in turn
-        reach = 0.045 * len(name)  # half of the label, in years
-        x = max(when, free[lane, side] + reach)
-        free[lane, side] = x + reach
-        ax.annotate(
-            f"{name}\n{size:,.0f} M" if size else name, (when, y), (x, y + 0.27 * side), fontsize=8, ha="center",
-            va="bottom" if side > 0 else "top", arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.7},
-        )  # fmt: skip
-    ax.set(yticks=range(len(lanes)), yticklabels=lanes, ylim=(-0.6, len(lanes) - 0.4), xlim=(2014, 2026.2))
+        ax.scatter(when, y, s=50, fc=colour, ec="w", zorder=2)
+        rise = next(places[lane])
+        line = {"arrowstyle": "-", "color": "0.7", "lw": 0.7}
+        va = "bottom" if rise > 0 else "top"
+        ax.annotate(name, (when, y), (when, y + rise), fontsize=8, ha="center", va=va, arrowprops=line, zorder=3)
+    ax.set(yticks=range(len(lanes)), yticklabels=lanes, ylim=(-0.6, len(lanes) - 0.4), xlim=(2014, 2027))
     whole_numbers(ax)
     ax.grid(axis="x", alpha=0.3)
     return fig

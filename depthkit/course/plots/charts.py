@@ -87,17 +87,18 @@ def histograms(series: Named[Sequence[Array]], labels: Texts, xlabels: Texts | N
 
 
 def landscapes(
-    values: Sequence[Array], scales: Array, shifts: Array, titles: Texts, labels: Texts, xlabel: str, ylabel: str
-) -> Figure:
+    values: Sequence[Array], scales: Array, shifts: Array, titles: Texts, labels: Texts, xlabel: str, ylabel: str,
+    end: float | None = None,
+) -> Figure:  # fmt: skip
     """Draw losses, arrays (scales, shifts), over scale (across, logarithmic) and shift (up).
 
-    NaN is grey, and a + marks scale 1 and shift 0. Colour goes with the root of the loss, so that valleys show;
-    contours are at 5, 20 and 50 % of the bar's end.
+    NaN is grey, and a + marks scale 1 and shift 0. Colour goes with the root of the loss, so that valleys show, up to
+    `end` if it is given; contours are at 5, 20 and 50 % of the bar's end.
     """
     fig, (axes,) = new_axes(1, len(values), 3.9 * len(values), 3.1, sharey=True)
     for ax, value, title, label in zip(axes, values, titles, labels, strict=True):
         loss = np.ma.masked_invalid(np.asarray(value, dtype=float).T)
-        top = max(np.percentile(loss.compressed(), 95), 0.05)
+        top = end or max(np.percentile(loss.compressed(), 95), 0.05)
         norm = mpl.colors.PowerNorm(0.5, 0, top)
         style = {"cmap": ERROR_CMAP.resampled(64), "norm": norm, "shading": "nearest", "rasterized": True}
         shown = ax.pcolormesh(scales, shifts, loss, **style)
@@ -110,6 +111,25 @@ def landscapes(
         ax.set(title=title, xlabel=xlabel, facecolor="0.6")
         fig.colorbar(shown, ax=ax, extend="max", label=label)
     axes[0].set_ylabel(ylabel)
+    return fig
+
+
+def row_and_costs(rows: Named[Array], costs: Named[float], worst: Named[float], limits: Limits) -> Figure:
+    """Draw one row of pixels of several maps, {name: (W,)}, within `limits`, beside what each loss says, as bars.
+
+    A bar is the loss as a share of its `worst` value, so that losses in different units fit one axis.
+    """
+    fig, ((row, bars),) = new_axes(1, 2, 7.2, 2.6, layout=None, width_ratios=[1.7, 1])
+    fig.subplots_adjust(0.1, 0.19, 0.99, 0.9, wspace=0.55)
+    for style, (name, values) in zip(LINES, rows.items(), strict=False):
+        row.plot(values, lw=1.8, label=name, **style)
+    row.set(ylim=limits, xlabel="column", ylabel="disparity (1/m)", title="one row of pixels")
+    add_grid(row, legend=True)
+    row.legend(fontsize=8, loc="upper right")
+    shown = bars.barh(list(costs), [costs[name] / worst[name] for name in costs], color=COLOURS[: len(costs)])
+    bars.bar_label(shown, [f"{value:.3f}" for value in costs.values()], padding=3, fontsize=9)
+    bars.set(xlim=(0, 1.3), xlabel="share of the worst here", title="three losses")
+    bars.invert_yaxis()
     return fig
 
 

@@ -214,8 +214,8 @@ def throughput(rates: Named[dict[int, Sequence[float]]], stages: Named[Named[flo
         left.bar_label(bars, [f"{m:.0f}" for m in middle], fontsize=8, padding=2)
     left.set_xticks(range(len(workers)), workers)
     left.set(title="images per second (more is better)", xlabel="loader workers (0: in the main process)")
-    left.margins(y=0.15)
-    left.legend(fontsize=8)
+    left.margins(y=0.25)
+    left.legend(fontsize=8, loc="upper center", ncols=len(rates))
     _stage_bars(right, stages)
     return fig
 

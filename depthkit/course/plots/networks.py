@@ -1,14 +1,15 @@
-"""Figures of the network itself: its stages with their shapes, and its features as colours."""
+"""Figures of the network itself: its stages with their shapes, and the way its labels come about."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import Normalize
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from depthkit.course.architecture import Stage
-from depthkit.course.plots.basics import Array, Axes, Figure, Named, new_axes
-from depthkit.course.plots.maps import draw_image
+from depthkit.course.plots.basics import Array, Axes, Figure, Kind
+from depthkit.course.plots.maps import MAP_CMAPS, as_picture
 
 COLOURS = {"picture": "0.85", "encoder": "#cfe3f3", "reassemble": "#f6d9c4", "fusion": "#cfe8d5", "head": "#f3ecb4"}
 ROWS, GAP = 4, 1.15
@@ -55,15 +56,44 @@ def architecture(stages: Sequence[Stage]) -> Figure:
     return fig
 
 
-def features(images: Array, colours: Named[Array]) -> Figure:
-    """Draw pictures uint8 (B, 3, H, W) above one row per encoder of their patches' colours, {encoder: (B, h, w, 3)}."""
-    rows = {"picture": images, **colours}
-    fig, axes = new_axes(len(rows), len(images), 2.6 * len(images), 2.0 * len(rows), layout="compressed")
-    for row, (name, values) in zip(axes, rows.items(), strict=True):
-        row[0].set_ylabel(name)
-        for ax, value in zip(row, np.asarray(values), strict=True):
-            draw_image(ax, value)
+def pipeline(render: Array, exact: Array, photo: Array, sensor: Array, label: Array) -> Figure:
+    """Draw how Depth Anything V2 gets its labels: renders teach a teacher, which labels photos for a student.
+
+    Args:
+        render, photo: pictures, uint8; `exact` is the depth of the first, metres, `sensor` that of the second, 0 where
+            it has holes, and `label` what the teacher predicts for it, affine disparity; maps are (H, W).
+    """
+    fig, ax = plt.subplots(figsize=(11, 4.3), layout="constrained")
+    tiles = {  # column, row, what is drawn, and the text below
+        "render": (0, 1, as_picture(render), "a render"),
+        "exact": (1, 1, _coloured(exact, "depth"), "its depth: exact"),
+        "sensor": (0, 0, _coloured(sensor, "depth"), "a sensor's depth: not used"),
+        "photo": (1, 0, as_picture(photo), "a photo, unlabelled"),
+        "label": (2, 0, _coloured(label, "disparity"), "pseudo-label: disparity"),
+    }
+    for column, row, image, text in tiles.values():
+        x, y = 2 * column, 1.6 * row
+        ax.imshow(image, extent=(x, x + 4 / 3, y, y + 1))
+        ax.text(x + 2 / 3, y - 0.06, text, ha="center", va="top", fontsize=9)
+    ax.plot([0, 4 / 3], [0, 1], color="#D55E00", lw=2)
+    boxes = {"teacher": (4, 1.6), "student": (6, 0), "a metric model:\nthis notebook": (8, 0)}
+    for text, (x, y) in boxes.items():
+        ax.add_patch(Rectangle((x, y), 4 / 3, 1, fc=COLOURS["fusion" if y else "encoder"], ec="0.35"))
+        ax.text(x + 2 / 3, y + 0.5, text, ha="center", va="center", fontsize=10, weight="bold")
+    for left in (3.4, 5.4, 7.4):
+        _arrow(ax, (left, 0.5), (left + 0.56, 0.5))
+    _arrow(ax, (3.4, 2.1), (3.96, 2.1))
+    _arrow(ax, (4 + 2 / 3, 1.56), (4 + 2 / 3, 1.04))
+    ax.set(xlim=(-0.1, 9.45), ylim=(-0.3, 2.7), aspect="equal")
+    ax.set_axis_off()
     return fig
+
+
+def _coloured(values: Array, kind: Kind) -> Array:
+    """Return a map (H, W) as colours (H, W, 4), from its 1st to its 99th percentile; what is not above 0 is grey."""
+    masked = np.ma.masked_less_equal(np.asarray(values, dtype=float), 0)
+    low, high = np.percentile(masked.compressed(), [1, 99])
+    return MAP_CMAPS[kind](Normalize(low, high)(masked))
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -49,7 +49,7 @@ def score_intervals(
 
 
 def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
-    """Draw how much too far the predicted metres are, image by image, against the camera's focal length.
+    """Draw how much too far the predicted metres are, per image, against the camera's focal length.
 
     Args:
         sets: {name: (focal, ratio)}, arrays: focal length as a share of the picture's height, and median prediction
@@ -75,21 +75,6 @@ def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
     return fig
 
 
-def median_depths(panels: Named[tuple[Array, Array]]) -> Figure:
-    """Draw predicted over true median depth per image, {title: (true, predicted)}, metres; right is on the line."""
-    values = np.concatenate([np.ravel(x) for pair in panels.values() for x in pair])
-    limits = (values.min() * 0.9, values.max() * 1.1)
-    fig, axes = new_axes(1, len(panels), 3.3 * len(panels) + 0.4, 3.5, sharey=True)
-    for ax, (title, (true, predicted)) in zip(axes[0], panels.items(), strict=True):
-        ax.plot(limits, limits, color="0.4", lw=1)
-        ax.plot(true, predicted, "o", color=LINES[0]["color"], ms=5, alpha=0.75)
-        ax.set(title=title, xlabel="true median depth (m)", xlim=limits, ylim=limits, aspect="equal")
-        ax.title.set_fontsize(10)
-        ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("predicted median depth (m)")
-    return fig
-
-
 def error_profiles(panels: Named[tuple[Sequence[float], Named[Array]]]) -> Figure:
     """Draw size and bias of errors and the share of pixels over a key, {axis label: (edges, `binned_errors`)}."""
     fig, axes = new_axes(1, len(panels), 5.3 * len(panels), 3.5, sharey=True)
@@ -108,17 +93,6 @@ def error_profiles(panels: Named[tuple[Sequence[float], Named[Array]]]) -> Figur
         ax.grid(axis="y", alpha=0.3)
     axes[0, 0].set_ylabel("share of the true depth, or of pixels")
     axes[0, 0].legend(fontsize=8)
-    return fig
-
-
-def ranked(scores: Named[Sequence[float]], ylabel: str = "AbsRel") -> Figure:
-    """Draw scores image by image, {model: (N,) of the same images}, all in the order of the first model's."""
-    order = np.argsort(next(iter(scores.values())))
-    fig, ax = plt.subplots(figsize=(8.6, 3.1), layout="constrained")
-    for style, marker, (name, values) in zip(LINES, "os^Dvx", scores.items(), strict=False):
-        ax.plot(np.arange(1, len(order) + 1), np.asarray(values)[order], marker, ms=4.5, lw=1.2, label=name, **style)
-    ax.set(xlabel="image, from the first model's best to its worst", ylabel=ylabel, ylim=(0, None))
-    add_grid(ax, legend=True)
     return fig
 
 
