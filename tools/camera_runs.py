@@ -17,15 +17,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import h5py
 import numpy as np
 
 from depthkit.camera import Intrinsics
-from depthkit.course.sample import unpack_sample
+from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.scenes import unpack_motorcycle
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS
 from depthkit.data.datasets import NYUDepthV2
+from depthkit.data.readers import read_image
 from depthkit.models.build import load_model
 from depthkit.run_folder import read_json, write_json
 from depthkit.scoring.evaluate import evaluate
@@ -46,11 +45,8 @@ def pack(raw: Path, data: Path) -> None:
         for path in frames:
             record = json.loads(path.read_text())
             target = data / split / f"{path.parts[-4]}_{path.parent.name}" / f"{path.stem}.h5"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(target, "w") as file:
-                file["rgb"] = cv2.imread(str(path.with_suffix(".png")))[..., ::-1].transpose(2, 0, 1)
-                file["depth"] = np.load(path.with_suffix(".npy")).astype(np.float32)
-                file.attrs["intrinsics"] = [record[key] for key in ("fx", "fy", "cx", "cy")]
+            depth = np.load(path.with_suffix(".npy")).astype(np.float32)
+            write_h5(target, read_image(path.with_suffix(".png")), depth, record)
         print(f"{split}: {len(frames)} rooms in {data}")
 
 

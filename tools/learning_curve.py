@@ -17,11 +17,10 @@ import zlib
 from pathlib import Path
 
 import cv2
-import h5py
 import kinect
 import numpy as np
 
-from depthkit.course.sample import unpack_sample
+from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS
 from depthkit.data.datasets import NYUDepthV2
 from depthkit.models.build import load_model
@@ -55,10 +54,7 @@ def pack(raw: Path, work: Path) -> None:
         sensor = kinect.colour(image, rng), kinect.measure(depth, image, record, rng)
         for labels, (colour, metres) in zip(LABELS, ((image, depth), sensor), strict=True):
             target = work / labels / split / path.parent.name / "00000.h5"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(target, "w") as file:
-                file["rgb"], file["depth"] = colour.transpose(2, 0, 1), metres
-                file.attrs["intrinsics"] = [record[key] for key in ("fx", "fy", "cx", "cy")]
+            write_h5(target, colour, metres, record)
     print(f"{len(paths)} rooms in {work}")
 
 

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from tqdm.contrib.concurrent import thread_map
 
 from depthkit.data.datasets import DepthDataset, RGBDFolder
+from depthkit.data.files import spread
 from depthkit.data.readers import H5, LISTED, DataError, marker_share, read_raw_depth
 from depthkit.data.units import check_units
 from depthkit.masked import MIN_VALID, measured
@@ -141,11 +142,6 @@ def _note_empty(folder: str, looks: list[_Look]) -> list[str]:
     if all(look.emptied_by for look in looks):
         raise DataError(f"{folder}: {'; '.join(notes)}")
     return notes
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Choose at most `most` of `count` indices, evenly spread, with both ends."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
 
 
 def _each(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from depthkit.camera import Intrinsics
-from depthkit.data import readers
+from depthkit.data import files, readers
 from depthkit.data.files import check_pairs, files_by_stem, find_camera, imported_scale, same_proportions, usable_files
 from depthkit.data.readers import DataError
 from depthkit.masked import measured
@@ -245,6 +245,5 @@ def open_split(
 def thinned(dataset: NYUDepthV2, count: int) -> NYUDepthV2:
     """An `NYUDepthV2` of at most `count` of `dataset`'s files, spread evenly over them; names stay the same."""
     chosen = copy.copy(dataset)
-    indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-    chosen.files = [dataset.files[i] for i in indices]
+    chosen.files = [dataset.files[i] for i in files.spread(len(dataset), count)]
     return chosen

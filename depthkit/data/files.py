@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from depthkit.camera import Intrinsics
 from depthkit.data.readers import LISTED, DataError, named_errors
 from depthkit.run_folder import read_json
@@ -26,7 +28,7 @@ def usable_files(folder: Path, suffixes: tuple[str, ...], left_out: list[str]) -
     """
     known = ", ".join(suffixes)
     found, foreign = [], Counter[str]()
-    for path in _walk(folder, frozenset(), left_out):
+    for path in walk(folder, frozenset(), left_out):
         suffix = path.suffix.lower()
         if suffix in suffixes:
             found.append(path)
@@ -40,7 +42,8 @@ def usable_files(folder: Path, suffixes: tuple[str, ...], left_out: list[str]) -
     return sorted(found)
 
 
-def _walk(folder: Path, above: frozenset[Path], left_out: list[str]) -> list[Path]:
+def walk(folder: Path, above: frozenset[Path], left_out: list[str]) -> list[Path]:
+    """List the files in and below `folder`, which lies in the folders `above`; `left_out` gets the links that fail."""
     with named_errors(folder, "a folder"):
         above |= {folder.resolve()}
         found = []
@@ -54,7 +57,7 @@ def _walk(folder: Path, above: frozenset[Path], left_out: list[str]) -> list[Pat
             elif path.resolve() in above:
                 left_out.append(f"{path}: a link back to a folder that holds it")
             else:
-                found += _walk(path, above, left_out)
+                found += walk(path, above, left_out)
     return found
 
 
@@ -92,7 +95,7 @@ def find_camera(photo: Path, folders: tuple[Path, ...], shape: tuple[int, int]) 
     for path in (photo.with_suffix(".json"), *(folder / "camera.json" for folder in folders)):
         if path.is_file():
             with named_errors(path, "JSON"):
-                return _camera(path, json.loads(path.read_text(encoding="utf-8")), shape)
+                return parse_camera(path, json.loads(path.read_text(encoding="utf-8")), shape)
     return None
 
 
@@ -101,7 +104,8 @@ def same_proportions(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return abs(first[1] / first[0] * second[0] / second[1] - 1) <= 0.02
 
 
-def _camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
+def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
+    """The camera that `values`, found at `path`, say of a photo of `shape`. Raises: DataError as `find_camera`."""
     height, width = shape
     camera = None
     try:
@@ -119,6 +123,11 @@ def _camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
         size = f"{made_for[1]} × {made_for[0]}"
         raise DataError(f"{path}: measured at {size}, but the photo has {width} × {height}: give it a .json of its own")
     return camera if made_for == shape else camera.scaled(width / made_for[1], height / made_for[0])
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Choose at most `most` of `count` indices, evenly spread, with both ends."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
 
 
 def imported_scale(root: str | Path) -> float | None:

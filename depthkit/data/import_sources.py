@@ -14,7 +14,7 @@ import yaml
 from scipy.spatial import KDTree
 
 from depthkit.camera import Intrinsics
-from depthkit.data.files import _camera, _walk
+from depthkit.data.files import parse_camera, walk
 from depthkit.data.readers import named_errors, open_h5, picture_shape
 from depthkit.errors import InputError
 
@@ -58,7 +58,7 @@ def files_below(source: Path, leave_out: Path, broken: list[str]) -> list[Path]:
 
     A folder that links make appear twice counts once, and `leave_out` not at all. `broken` gets the links that fail.
     """
-    found = _walk(source, frozenset(), broken)
+    found = walk(source, frozenset(), broken)
     found.sort(key=lambda p: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", p.as_posix())])
     resolve, unique = cache(Path.resolve), dict[tuple[Path, str], Path]()
     for path in found:
@@ -219,7 +219,7 @@ def find_cameras(
         if "width" not in values and "hfov_deg" not in values and shape != first:
             others = f"others {first[1]} × {first[0]}"
             raise InputError(f"{frame.photo}: {width} × {height}, {others}: give --hfov, or import them apart")
-        found[frame.name] = _camera(path or Path("--intrinsics"), values, shape), (width, height)
+        found[frame.name] = parse_camera(path or Path("--intrinsics"), values, shape), (width, height)
     return found
 
 

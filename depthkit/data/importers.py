@@ -22,7 +22,7 @@ from tqdm import tqdm
 from depthkit.camera import disparity_to_depth, ray_distance_to_depth
 from depthkit.data import import_sources as sources
 from depthkit.data import readers
-from depthkit.data.check import spread
+from depthkit.data.files import spread
 from depthkit.data.import_sources import CAMERA_KEYS, Cameras, Frame, ReadArray, SourceKind, listed
 from depthkit.data.units import doubts_of_units
 from depthkit.errors import InputError

@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depthkit.data.check import Summary, spread
+from depthkit.data.check import Summary
 from depthkit.data.datasets import DepthDataset
 from depthkit.data.duplicates import difference_hash, hamming
+from depthkit.data.files import spread
 from depthkit.masked import measured
 from depthkit.run_folder import replaced_file
 
@@ -34,7 +35,7 @@ def write_contact_sheet(dataset: DepthDataset, path: Path) -> Path:
         columns.append(np.vstack([_tile(image[..., ::-1]), _tile(below)]))
     wide = min(4, len(columns))
     columns += [np.full_like(columns[0], 255)] * (-len(columns) % wide)
-    return _write(path, np.vstack([np.hstack(columns[i : i + wide]) for i in range(0, len(columns), wide)]))
+    return write_png(path, np.vstack([np.hstack(columns[i : i + wide]) for i in range(0, len(columns), wide)]))
 
 
 def write_histogram(dataset: DepthDataset, path: Path) -> Path:
@@ -50,7 +51,7 @@ def write_histogram(dataset: DepthDataset, path: Path) -> Path:
     words = f"{len(depths):,} measured pixels of {min(SHOWN, len(dataset))} files"
     for x, text in ((20, f"{edges[0]:.3g} {unit}"), (190, words), (550, f"{edges[-1]:.3g} {unit}")):
         cv2.putText(canvas, text, (x, 280), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
-    return _write(path, canvas)
+    return write_png(path, canvas)
 
 
 def suggest_max_depth(summary: Summary) -> int | None:
@@ -72,7 +73,9 @@ def near_duplicates(train: DepthDataset, val: DepthDataset) -> str:
     return f"{share} look like a training picture, first {name}: split by scene"
 
 
-def coloured(values: np.ndarray, mask: np.ndarray, limits: Sequence[float], near_is_large: bool) -> np.ndarray:
+def coloured(
+    values: np.ndarray, mask: np.ndarray, limits: Sequence[float] | np.ndarray, near_is_large: bool
+) -> np.ndarray:
     """Show a map (H, W) in colours between two limits: near is bright, far dark, what `mask` leaves out grey."""
     share = ((np.where(mask, values, limits[0]) - limits[0]) / max(limits[1] - limits[0], 1e-9)).clip(0, 1)
     bright = np.rint(255 * (share if near_is_large else 1 - share)).astype(np.uint8)
@@ -89,14 +92,15 @@ def png(picture: np.ndarray) -> bytes:
     return cv2.imencode(".png", picture)[1].tobytes()
 
 
+def write_png(path: Path, picture: np.ndarray) -> Path:
+    """Write a picture as a PNG file, whole or not at all."""
+    with replaced_file(path) as draft:
+        draft.write_bytes(png(picture))
+    return path
+
+
 def _tile(picture: np.ndarray) -> np.ndarray:
     small = scaled(picture, min(HEIGHT / picture.shape[0], WIDTH / picture.shape[1]))
     tile = np.full((HEIGHT + 4, WIDTH + 4, 3), 255, np.uint8)
     tile[: small.shape[0], : small.shape[1]] = small
     return tile
-
-
-def _write(path: Path, picture: np.ndarray) -> Path:
-    with replaced_file(path) as draft:
-        draft.write_bytes(png(picture))
-    return path

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from depthkit.camera import Intrinsics, point_cloud, write_ply
 from depthkit.data.files import find_camera
 from depthkit.data.loader import keep_freed_memory
+from depthkit.data.overview import coloured, write_png
 from depthkit.data.readers import LISTED, PHOTOS, DataError, read_image
 from depthkit.errors import InputError
 from depthkit.models.build import canonical_focal, load_model
@@ -69,7 +70,7 @@ def predict_files(
     use = " (the calibration holds the lens: for points alone)" if canonical and calibration else ""
 
     def predict(file: Path | None, image: np.ndarray) -> tuple[np.ndarray, Intrinsics | None, str]:
-        found, source = photo_camera(file, image.shape, camera, focal_px)
+        found, source = photo_camera(file, image.shape, camera, focal_px, file.parents[:3] if file else ())
         known = source != ASSUMED
         words = f"; focal length {found.focal:.0f} px {source}{use}" if metres and (known or canonical) else ""
         return predict_calibrated(network, image, calibration, found.focal), found if known else None, words
@@ -125,12 +126,16 @@ def find_files(sources: Sequence[str | Path], output: Path) -> dict[Path, Path]:
 
 
 def photo_camera(
-    file: Path | None, shape: Sequence[int], camera: Camera = None, focal_px: float | None = None
+    file: Path | None,
+    shape: Sequence[int],
+    camera: Camera = None,
+    focal_px: float | None = None,
+    folders: Sequence[Path] = (),
 ) -> tuple[Intrinsics, str]:
     """The camera of a photo of `shape` (height, width), and where its focal length is from, in words.
 
-    In this order: `focal_px`, `camera`, the .json of the file's stem or `camera.json` in its folder or the two above,
-    and the 35 mm equivalent in its EXIF, which holds for a photo that was not cropped; else the shorter side is
+    In this order: `focal_px`, `camera`, the .json of the file's stem or `camera.json` in one of `folders`, if any, and
+    the 35 mm equivalent in its EXIF, which holds for a photo that was not cropped; else the shorter side is
     ASSUMED, as `predict_depth` does. Raises: DataError when such a .json holds no camera of this photo.
     """
     height, width = shape[:2]
@@ -140,7 +145,7 @@ def photo_camera(
         return camera, "as given"
     if camera is not None:
         return Intrinsics.from_fov(camera, width, height), f"from a field of view of {camera:g}°"
-    if file is not None and (noted := find_camera(file, tuple(file.parents[:3]), (height, width))) is not None:
+    if file and folders and (noted := find_camera(file, tuple(folders), (height, width))) is not None:
         return noted, "from the .json beside it"
     with contextlib.suppress(Exception):  # EXIF that is missing, or can't be read
         with Image.open(file or "") as picture:
@@ -163,13 +168,6 @@ def _check_camera(camera: Camera, focal_px: float | None) -> None:
         raise InputError(f"hfov {camera:g}: give degrees between 0 and 180, from the left edge to the right one")
 
 
-def colour(prediction: np.ndarray, limits: np.ndarray, near_is_large: bool) -> np.ndarray:
-    """A map (H, W) between two limits as a picture, uint8 (H, W, 3) BGR, near is bright."""
-    share = ((prediction - limits[0]) / max(limits[1] - limits[0], 1e-9)).clip(0, 1)
-    bright = share if near_is_large else 1 - share
-    return cv2.applyColorMap(np.rint(255 * bright).astype(np.uint8), cv2.COLORMAP_MAGMA)
-
-
 def _predict_photo(predict: Predict, file: Path, target: Path, metres: bool) -> str:
     """Write all results of one photo; returns what to print about it."""
     image = read_image(file)
@@ -178,11 +176,11 @@ def _predict_photo(predict: Predict, file: Path, target: Path, metres: bool) -> 
     name = f"{target}_depth" if metres else f"{target}_disparity"
     with replaced_file(f"{name}.npy") as draft, draft.open("wb") as stream:
         np.save(stream, prediction)
-    _write_png(f"{name}.png", colour(prediction, limits, near_is_large=not metres))
+    write_png(Path(f"{name}.png"), coloured(prediction, np.isfinite(prediction), limits, near_is_large=not metres))
     if not metres:
         return f"disparity {limits[0]:.3g} to {limits[1]:.3g}: near is large, no unit"
     unit = next((unit for unit, factor in UNITS.items() if prediction.max() * factor <= 65535), "m")
-    _write_png(f"{name}_{unit}.png", np.rint(prediction * UNITS[unit]).clip(0, 65535).astype(np.uint16))
+    write_png(Path(f"{name}_{unit}.png"), np.rint(prediction * UNITS[unit]).clip(0, 65535).astype(np.uint16))
     if camera is not None:
         write_ply(f"{target}.ply", *point_cloud(prediction, image, camera))
     return f"{limits[0]:.2f} m (nearest 1 %) to {limits[1]:.2f} m (farthest 1 %), 16-bit PNG in {unit}{words}"
@@ -204,7 +202,9 @@ def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> 
             prediction, _, words = predict(None, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
             now = np.percentile(prediction, [1, 99])
             limits = now if limits is None else 0.9 * limits + 0.1 * now
-            picture = cv2.hconcat([frame, colour(prediction, limits, near_is_large=not metres)])
+            picture = cv2.hconcat(
+                [frame, coloured(prediction, np.isfinite(prediction), limits, near_is_large=not metres)]
+            )
             if writer is None:
                 code = cv2.VideoWriter.fourcc(*"mp4v")
                 writer = cv2.VideoWriter(str(draft), code, rate if rate > 0 else 25, picture.shape[1::-1])
@@ -219,8 +219,3 @@ def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> 
 
 def _is_video(file: Path) -> bool:
     return file.suffix.lower() in VIDEOS
-
-
-def _write_png(path: str, picture: np.ndarray) -> None:
-    with replaced_file(path) as draft:
-        draft.write_bytes(cv2.imencode(".png", picture)[1].tobytes())

@@ -9,8 +9,8 @@ import numpy as np
 from jinja2 import StrictUndefined, Template
 from torch import nn
 
-from depthkit.data.check import spread
 from depthkit.data.datasets import DepthDataset
+from depthkit.data.files import spread
 from depthkit.data.overview import HOLE, coloured, png, scaled
 from depthkit.run_folder import replaced_file
 from depthkit.scoring.errors import binned_sums, edge_distance, errors_from_sums

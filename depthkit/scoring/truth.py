@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from depthkit.data.check import spread
 from depthkit.data.datasets import DepthDataset
+from depthkit.data.files import spread
 from depthkit.masked import measured
 from depthkit.models.build import canonical_focal
 

@@ -8,9 +8,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from depthkit.data.datasets import DepthDataset
+from depthkit.data.overview import coloured
 from depthkit.errors import InputError
 from depthkit.models.predict import predict_depth, predict_disparity
-from depthkit.models.predict_files import colour
 from depthkit.scoring.evaluate import output_kind
 
 SHOWN, HEIGHT, WIDTH = 3, 180, 240  # pictures, and their size in pixels
@@ -38,4 +38,5 @@ def _beside(model: nn.Module, photo: np.ndarray) -> np.ndarray:
             prediction = (predict_disparity if relative else predict_depth)(model, small)
     except InputError:
         return np.hstack([small, np.zeros_like(small)])
-    return np.hstack([small, colour(prediction, np.percentile(prediction, [1, 99]), relative)[..., ::-1]])
+    limits = np.percentile(prediction, [1, 99])
+    return np.hstack([small, coloured(prediction, np.isfinite(prediction), limits, relative)[..., ::-1]])

@@ -144,7 +144,7 @@ def test_a_focal_length_is_looked_for_in_this_order(tmp_path):
         ((photos["exif"], shape, 90.0, 77.0), 77, "as given"),
         ((photos["exif"], shape, given), given.focal, "as given"),
         ((photos["exif"], shape, 90.0), 180, "from a field of view of 90°"),
-        ((photos["noted"], shape), 180, "from the .json beside it"),
+        ((photos["noted"], shape, None, None, photos["noted"].parents[:3]), 180, "from the .json beside it"),
         ((photos["noted"], shape, None, 77.0), 77, "as given"),
         ((photos["exif"], shape), 280, r"from EXIF (28 mm equivalent)"),
         *(((file, shape), 240, ASSUMED) for file in (photos["plain"], photos["zero"], None)),

@@ -213,7 +213,7 @@ def timeline(models: Sequence[tuple[str, str, str]], lanes: Texts) -> Figure:
         line = {"arrowstyle": "-", "color": "0.7", "lw": 0.7}
         va = "bottom" if rise > 0 else "top"
         ax.annotate(name, (when, y), (when, y + rise), fontsize=8, ha="center", va=va, arrowprops=line, zorder=3)
-    ax.set(yticks=range(len(lanes)), yticklabels=lanes, ylim=(-0.6, len(lanes) - 0.4), xlim=(2014, 2027))
+    ax.set(yticks=range(len(lanes)), yticklabels=lanes, ylim=(-0.6, len(lanes) - 0.4), xlim=(2014, 2028))
     whole_numbers(ax)
     ax.grid(axis="x", alpha=0.3)
     return fig
