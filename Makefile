@@ -39,7 +39,8 @@ readme: $(READY)  ## take the tables and figures of README.md and docs/ from the
 
 test: $(READY)  ## unit tests, then the notebooks through nbmake
 	@echo "==> Unit tests ..."
-	@$(BIN)/python -m pytest -m "not slow and not gpu" tests
+	@# A file's tests share what they made, so that a file stays together; one thread each, or processes wait for one another.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n auto --dist loadfile tests
 	@echo "==> Notebooks through nbmake ..."
 	@DEPTHKIT_RUNS="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
@@ -87,7 +88,7 @@ lab: $(READY)  ## open the course in JupyterLab
 sample: $(READY)  ## maintainers: render the bundled sample again, about 40 minutes (see tools/renderer/README.md)
 	@test -x .venv-render/bin/python || { python3.11 -m venv .venv-render && .venv-render/bin/pip install --quiet -r tools/renderer/requirements.txt; }
 	.venv-render/bin/python tools/renderer/check_renderer.py
-	for set in rooms halls teaching; do .venv-render/bin/python tools/renderer/render.py $$set --out build/raw || exit 1; done
+	for set in rooms halls teaching "more --size 320x240 --samples 4 --count 436"; do .venv-render/bin/python tools/renderer/render.py $$set --out build/raw || exit 1; done
 	$(BIN)/python tools/build_sample.py --raw build/raw
 
 kaggle: $(READY)  ## lay out build/kaggle to upload: make kaggle KAGGLE_USER=name (NYU=owner/slug for another copy of NYU)

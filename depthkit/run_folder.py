@@ -28,6 +28,10 @@ class RunFolder:
         """Name the file with the scores of one evaluation, such as `val`."""
         return self.eval / f"{name}.json"
 
+    def selection(self, held_out: float) -> Path:
+        """Name the folder with the scores that picked the epoch: of what was held out, where anything was."""
+        return self.eval / "held_out" if held_out else self.eval
+
     def is_used(self) -> bool:
         """Say whether a run has left its history or a checkpoint here."""
         return self.history.exists() or self.last.exists()

@@ -2,9 +2,10 @@
 
     python tools/build_sample.py --raw DIR [--out data/sample]
 
-Frames of `rooms/train` pass through the simulated sensor of kinect.py; all others stay exact. Depth is stored in
-millimetres (depth_scale 1000 units a metre), that of the 1:10 model in tenths of a millimetre (10000). Runs on what is
-there; the README it writes states what it found.
+Frames of `rooms/train`, 360 of the renderer's set `more` among them, pass through the simulated sensor of kinect.py.
+All others stay exact, 76 more of `more` among them. Depth is stored in
+millimetres (depth_scale 1000 units a metre), that of the 1:10 model in tenths of a millimetre (10000). A set
+that is not in DIR stays as it is packed; the README it writes states what it found.
 """
 
 import argparse
@@ -17,10 +18,23 @@ import kinect
 import numpy as np
 
 LIMIT_BYTES = 250_000
-PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
+FILTERS = (cv2.IMWRITE_PNG_FILTER_SUB, cv2.IMWRITE_PNG_FILTER_NONE)  # which is smaller depends on the sensor's noise
 EXTRA = ("baseline_m", "doffs", "scale", "distance_m", "hfov_deg")
-GROUPS = ("rooms/train", "rooms/val", "halls/val", "teaching")
+GROUPS = ("rooms/train", "rooms/val", "rooms/further", "halls/val", "teaching")
+# Numbers of rooms of the renderer's set `more`: these are for training, and these for a second test.
+MORE = {"rooms/train": range(80, 440), "rooms/further": range(440, 516)}
 README = Path(__file__).with_name("sample_readme.md")
+
+
+def frames(raw):
+    """(path of a raw frame's JSON, its name in the sample) of all there are."""
+    for group in GROUPS:
+        for path in sorted((raw / group).rglob("*.json")):
+            yield path, path.relative_to(raw).with_suffix("").as_posix()
+    for path in sorted((raw / "more" / "train").rglob("*.json")):
+        for group in (group for group, numbers in MORE.items() if int(path.parent.name[-4:]) in numbers):
+            scene = path.parent.name.replace("room_0", "room_1")  # numbers from 100 on are those of `val`
+            yield path, f"{group}/{scene}/{path.stem}"
 
 
 def read_frame(path):
@@ -41,9 +55,8 @@ def encode(image, name, quality, lossless):
         quality -= 4
 
 
-def pack(raw, out, path):
-    """Write one frame; returns its entry for frames.json and its depth in metres as stored."""
-    name = path.relative_to(raw).with_suffix("").as_posix()
+def pack(out, path, name):
+    """Write one frame; returns its entry for frames.json."""
     image, depth, record = read_frame(path)
     train, teaching = name.startswith("rooms/train/"), name.startswith("teaching/")
     if train:
@@ -59,16 +72,19 @@ def pack(raw, out, path):
     target.with_name(target.name + suffix).write_bytes(data)
     entry = {"name": name, "image": name + suffix}
     if not name.endswith("stereo_right"):
-        cv2.imwrite(str(target) + ".png", stored, PNG_OPTIONS)
+        options = ([cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_FILTER, each] for each in FILTERS)
+        smallest = min((cv2.imencode(".png", stored, each)[1].tobytes() for each in options), key=len)
+        target.with_name(target.name + ".png").write_bytes(smallest)
         entry |= {"depth": name + ".png", "depth_scale": depth_scale}
     entry |= {key: record[key] for key in ("width", "height", "fx", "fy", "cx", "cy")}
     entry |= {key: round(record[key], 4) for key in ("camera_height_m", "tilt_deg")}
     entry |= {key: record[key] for key in EXTRA if teaching and key in record}
-    return entry, stored / depth_scale
+    return entry
 
 
-def statistics(depths):
-    """A row of the README's table for the depths of one group."""
+def statistics(out, entries):
+    """A row of the README's table for the depths of one group, in metres."""
+    depths = [cv2.imread(str(out / e["depth"]), cv2.IMREAD_UNCHANGED) / e["depth_scale"] for e in entries]
     holes = [float((d == 0).mean()) for d in depths]
     values = np.concatenate([d[d > 0][::7] for d in depths])
     low, mid, high = np.percentile(values, [1, 50, 99])
@@ -85,8 +101,13 @@ def twin_difference(out):
     return np.abs(room - model).max(), np.abs(room - model).mean()
 
 
-def write_readme(out, groups):
-    rows = "\n".join(f"| {group} | {statistics(depths)} |" for group, depths in groups.items() if depths)
+def write_readme(out, entries):
+    groups = {}
+    for entry in entries:
+        if "depth" in entry:
+            group = next(group for group in GROUPS if entry["name"].startswith(group))
+            groups.setdefault(f"{group}, {entry['width']} × {entry['height']}", []).append(entry)
+    rows = "\n".join(f"| {group} | {statistics(out, frames)} |" for group, frames in groups.items())
     twin = "not rendered yet"
     if (out / "teaching/twin_model_rgb.png").exists():
         twin = "at most {} and on average {:.2f} of 255 levels".format(*twin_difference(out))
@@ -100,18 +121,16 @@ def main():
     parser.add_argument("--raw", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data" / "sample")
     args = parser.parse_args()
-    entries, groups = [], {group: [] for group in GROUPS}
-    for group in GROUPS:
-        for path in sorted((args.raw / group).rglob("*.json")):
-            entry, depth = pack(args.raw, args.out, path)
-            entries.append(entry)
-            if "depth" in entry:
-                groups[group].append(depth)
+    listing = args.out / "frames.json"
+    packed = {entry["name"]: entry for entry in json.loads(listing.read_text())} if listing.exists() else {}
+    for path, name in frames(args.raw):
+        packed[name] = pack(args.out, path, name)
+    entries = sorted(packed.values(), key=lambda e: next(i for i, g in enumerate(GROUPS) if e["name"].startswith(g)))
     lines = ",\n".join(json.dumps(entry) for entry in entries)
-    (args.out / "frames.json").write_text(f"[\n{lines}\n]\n")
-    write_readme(args.out, groups)
-    large = [str(p) for p in args.out.rglob("*") if p.stat().st_size > LIMIT_BYTES and p.name != "frames.json"]
-    print(f"{len(entries)} frames;", {group: len(depths) for group, depths in groups.items()}, "too large:", large)
+    listing.write_text(f"[\n{lines}\n]\n")
+    write_readme(args.out, entries)
+    large = [str(p) for p in args.out.rglob("*") if p.stat().st_size > LIMIT_BYTES and p != listing]
+    print(f"{len(entries)} frames; too large: {large}")
     print((args.out / "README.md").read_text())
 
 

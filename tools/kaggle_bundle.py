@@ -26,8 +26,9 @@ TEMPLATE = REPOSITORY / "kaggle-kernel-metadata.json"
 FIRST_CELL = Path(__file__).with_name("kaggle_first_cell.py")
 DATASET = "depthkit-course"  # Kaggle's slug; the template and the first cell name it too
 USER = "INSERT_USER_HERE"  # stands for the account in the template, as such names do after `kaggle kernels init`
-# What an image of Kaggle may hold in a release too old; the first cell takes it from the data set then.
-CARRIED = ("accelerate", "transformers", "huggingface-hub")
+# What an image of Kaggle may lack, or hold in a release too old; the first cell takes it from the data set then. The
+# last two are what tyro needs, which builds the command line.
+CARRIED = ("accelerate", "transformers", "huggingface-hub", "tyro", "docstring-parser", "typeguard")
 IN_WHEEL = ("depthkit", "data", "weights", "pyproject.toml", "requirements.txt", "README.md", "LICENSE")
 STEPS = """\
 Before the first time: a phone number verified at kaggle.com/settings (GPUs and internet need it) and a login,
@@ -174,10 +175,11 @@ def download(folder, wanted):
 
 
 def requirements(names):
-    """The lines of requirements.txt for these packages."""
+    """What requirements.txt asks of these packages; of one that it does not list, any release."""
     lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
     parsed = [Requirement(text) for line in lines if (text := line.partition("#")[0].strip())]
-    return [requirement for requirement in parsed if requirement.name in names]
+    listed = {requirement.name: requirement for requirement in parsed}
+    return [listed.get(name, Requirement(name)) for name in names]
 
 
 def _pip(*arguments):

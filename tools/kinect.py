@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 BASELINE_M = 0.075
-STEPS_PER_PIXEL = 8
+WIDTH, STEPS_PER_PIXEL = 640, 8
 SIGMA_Z_PER_Z2 = 1.425e-3  # 1/m
 NEAR_M, FAR_M = 0.5, 8.0
 
@@ -53,8 +53,9 @@ def measure(depth, image, k, rng):
     fb = k["fx"] * BASELINE_M
     disparity = fb / safe
     noisy = disparity + SIGMA_Z_PER_Z2 * fb * smooth_noise(rng, depth.shape, 0.8)
-    steps = np.maximum(np.round(noisy * STEPS_PER_PIXEL), 1)
-    measured = fb * STEPS_PER_PIXEL / steps
+    per_pixel = STEPS_PER_PIXEL * WIDTH / depth.shape[1]  # a smaller map is made from the sensor's, as steps show
+    steps = np.maximum(np.round(noisy * per_pixel), 1)
+    measured = fb * per_pixel / steps
     measured[~held | holes(safe, disparity, image, k, rng)] = 0
     return measured.astype(np.float32)
 

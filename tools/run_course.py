@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from depthkit.run_folder import read_json
+from depthkit.scoring.statistics import paired_difference
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXECUTED = REPOSITORY / "build" / "course"
@@ -92,7 +93,20 @@ def print_result(runs):
         for baseline in sorted((run / "eval").glob("*.json")):
             if baseline != reports[-1]:
                 print_score(f"to beat: {read_json(baseline)['model']}", baseline)
+        print_gain(run / "eval")
         print(f"{'model':32} {run / 'best'}")
+
+
+def print_gain(folder):
+    """What fine-tuning brought over two fitted numbers on all test rooms, image by image; notebook 05 scores the second
+    test split."""
+    files = [[folder / part / f"{name}.json" for part in ("", "further")] for name in ("val", "two_numbers")]
+    if not all(file.exists() for pair in files for file in pair):
+        return
+    ours, others = ([record for file in pair for record in read_json(file)["records"]] for pair in files)
+    gap = paired_difference(ours, others)
+    interval = f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f}"
+    print(f"{'fine-tuned less two numbers':32} AbsRel {gap['mean']:+.3f} ({interval}), {gap['images']} rooms, paired")
 
 
 def print_score(label, report):

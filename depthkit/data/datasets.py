@@ -7,9 +7,9 @@ for it, `intrinsics` float32 (4,): fx, fy, cx and cy in pixels of `image`.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import cv2
 import h5py
@@ -78,6 +78,12 @@ class DepthDataset(Dataset, ABC):
             remedy = f"write {self.root / 'camera.json'} (fx, fy, cx, cy or hfov_deg), or import with --hfov"
             raise DataError(f"{self.files[index]}: its camera is unknown, and camera canonical needs it: {remedy}")
         return camera
+
+    def subset(self, indices: Iterable[int]) -> Self:
+        """The same data set with these of its samples alone; names stay the same."""
+        part = copy.copy(self)
+        part.files = [self.files[index] for index in indices]
+        return part
 
     def __len__(self) -> int:
         return len(self.files)
@@ -244,6 +250,4 @@ def open_split(
 
 def thinned(dataset: NYUDepthV2, count: int) -> NYUDepthV2:
     """An `NYUDepthV2` of at most `count` of `dataset`'s files, spread evenly over them; names stay the same."""
-    chosen = copy.copy(dataset)
-    chosen.files = [dataset.files[i] for i in files.spread(len(dataset), count)]
-    return chosen
+    return dataset.subset(files.spread(len(dataset), count))

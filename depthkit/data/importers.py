@@ -1,7 +1,6 @@
 """From the files of a sensor or a public data set to the folder that RGBDFolder reads: split, linked or converted."""
 
 import filecmp
-import hashlib
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -24,6 +22,7 @@ from depthkit.data import import_sources as sources
 from depthkit.data import readers
 from depthkit.data.files import spread
 from depthkit.data.import_sources import CAMERA_KEYS, Cameras, Frame, ReadArray, SourceKind, listed
+from depthkit.data.scenes import choose_scenes, scenes_of
 from depthkit.data.units import doubts_of_units
 from depthkit.errors import InputError
 from depthkit.run_folder import read_json, replaced_file, write_json
@@ -149,10 +148,9 @@ def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
         return {name: [f for f in frames if f.split == name] for name in ("train", "val")}, "the data set's own"
     if val in (0, 1):
         return {"val" if val else "train": frames}, "none"
-    folders = zip_longest(*(frame.name.split("/")[:-1] for frame in frames), fillvalue=".")
-    scenes = next((level for level in folders if len(set(level)) > 1), ())
-    if scenes and len(set(scenes)) < len(frames):
-        held, parts = _choose(Counter(scenes), val * len(frames)), Parts(train=[], val=[])
+    scenes = scenes_of([frame.name for frame in frames])
+    if 1 < len(set(scenes)) < len(frames):
+        held, parts = choose_scenes(Counter(scenes), val * len(frames)), Parts(train=[], val=[])
         for frame, scene in zip(frames, scenes, strict=True):
             parts["val" if scene in held else "train"].append(frame)
         return parts, f"by scene; train {listed(sorted(set(scenes) - held))}; val {listed(sorted(held))}"
@@ -164,18 +162,6 @@ def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
     blocks = [f"{name} {part[0].name} to {part[-1].name}" for name, part in parts.items()]
     between = f"left out between them {listed(frame.name for frame in frames[-last - gap : -last])}"
     return parts, f"by blocks of one sequence; {'; '.join([*blocks, between])}"
-
-
-def _choose(sizes: Counter[str], wanted: float) -> set[str]:
-    """Choose scenes with about the wanted number of frames, at least one, but never the largest."""
-    drawn = sorted(sizes, key=lambda scene: hashlib.sha1(scene.encode()).digest())
-    drawn.remove(max(drawn, key=lambda scene: sizes[scene]))
-    chosen: set[str] = set()
-    for scene in drawn:
-        if abs(wanted - sizes[scene]) < wanted:
-            chosen.add(scene)
-            wanted -= sizes[scene]
-    return chosen or {min(drawn, key=lambda scene: sizes[scene])}
 
 
 def _plan_cameras(parts: Parts, cameras: Cameras) -> Plan:

@@ -224,6 +224,8 @@ def _csv_values(model: PreTrainedModel, path: Path) -> Values:
     if problems:
         more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
         raise InputError(f"{path}: {'; '.join(problems[:LISTED])}{more}")
+    if not files:
+        raise InputError(f"{path}: no line after the first; write one for each measured distance: {','.join(COLUMNS)}")
     by_file = len(maps) >= 3
     return predicted, metres, [list(maps).index(name) if by_file else i for i, name in enumerate(files)]
 

@@ -39,7 +39,8 @@ class TrainConfig:
     output: str = "runs/finetune"  # run folder: config.json, history.json, last/, best/, eval/
     layout: Layout = "nyu"  # nyu: <data>/<split>/**/*.h5; folder: <split>/rgb and depth; mixed: train/rgb and disparity
     train_split: str = "train"  # folder of the training split
-    val_split: str = "val"  # folder of the split that picks the best epoch
+    val_split: str = "val"  # folder of the split that is scored, and that picks the best epoch if held_out is 0
+    held_out: float = 0.0  # share of training pictures, whole scenes, to pick the epoch; val_split is scored once then
     depth_scale: float | None = None  # layout folder: units of an integer depth file per metre (1000 for mm)
 
     encoder: Encoder = "vits"  # size of the network; tiny is the course's own
@@ -79,6 +80,8 @@ class TrainConfig:
         self._check_ranges()
         if self.layout == "mixed" and self.objective != "relative":
             raise InputError("layout mixed holds disparity of unknown scale: it needs objective relative")
+        if self.held_out and self.layout == "mixed":
+            raise InputError("layout mixed holds disparity of unknown scale, which picks no epoch: leave held_out at 0")
         if self.camera == "canonical" and self.objective != "metric":
             raise InputError("camera canonical is for metres, which objective relative has none of: use camera ignore")
         if self.resume_from and not self.resume:
@@ -106,6 +109,10 @@ class TrainConfig:
             raise InputError(f"size must be a multiple of {PATCH}; got {self.size}")
         if not 1 <= self.zoom < math.inf:
             raise InputError(f"zoom must be at least 1, which means no zoom; got {self.zoom}")
+        if not 0 <= self.held_out <= 0.5:
+            raise InputError(f"held_out must be a share of the training pictures, 0 to 0.5; got {self.held_out}")
+        if self.held_out and self.val_split == self.train_split:
+            raise InputError(f"val_split {self.val_split} is the training split too: name another one to score")
         if self.warmup_epochs >= self.epochs:
             raise InputError(f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})")
         if self.lr <= 0 or self.decoder_lr_factor <= 0:
@@ -129,5 +136,5 @@ class TrainConfig:
         """Fields in which a saved config differs and that would change the result: {name: (saved, mine)}."""
         mine = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in FREE_FIELDS}
         mine["max_depth"] = other.get("max_depth") if self.max_depth is None else self.max_depth
-        other = {"camera": "ignore", "zoom": 1.0} | other  # a run from before there was another choice
+        other = {"camera": "ignore", "zoom": 1.0, "held_out": 0.0} | other  # a run from before there was another choice
         return {name: (other.get(name), value) for name, value in mine.items() if other.get(name) != value}

@@ -1,6 +1,7 @@
 """What is known before training: where a fresh head should start, and the scores that a model has to beat."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
@@ -33,21 +34,27 @@ def start_depth(config: TrainConfig, baselines: Baselines | None, train_set: Dep
 
 
 def score_baselines(
-    accelerator: Accelerator, run: RunFolder, baselines: Baselines, val_set: DepthDataset, protocol: Protocol
+    accelerator: Accelerator,
+    folder: Path,
+    baselines: Baselines,
+    dataset: DepthDataset,
+    protocol: Protocol,
+    where: str,
 ) -> None:
-    """Score the baselines on the validation split, print them, and keep their records in `eval/`.
+    """Score the baselines on a data set, print them, and keep their records in `folder`; `where` names the data.
 
     A run that goes on keeps the scores that it has.
     """
     for name, model in baselines.models(protocol).items():
-        report = run.report(FILES[name])
+        report = folder / f"{FILES[name]}.json"
         if not report.exists():
-            records = evaluate(model.to(accelerator.device), val_set, protocol, accelerator=accelerator)
+            records = evaluate(model.to(accelerator.device), dataset, protocol, accelerator=accelerator)
             accelerator.wait_for_everyone()  # all have seen that the file is missing
             if accelerator.is_main_process:
-                write_json(report, evaluation_report(records, protocol, model=name, data=val_set.folder.name))
+                write_json(report, evaluation_report(records, protocol, model=name, data=where))
         accelerator.wait_for_everyone()
-        accelerator.print(f"to beat, {name}: AbsRel {read_json(report)['summary']['abs_rel']['mean']:.4f}")
+        score = read_json(report)["summary"]["abs_rel"]["mean"]
+        accelerator.print(f"to beat on {where}, {name}: AbsRel {score:.4f}")
 
 
 def verdict(run: RunFolder, score: float) -> str:

@@ -1,4 +1,4 @@
-"""The data of a run: its two splits, looked at before training, and the largest depth that it takes from them."""
+"""The data of a run: its splits, looked at before training, and the largest depth that it takes from them."""
 
 import math
 import os
@@ -11,28 +11,37 @@ from accelerate.utils import broadcast_object_list
 from depthkit.data.check import check, compare_splits
 from depthkit.data.datasets import DepthDataset, open_split
 from depthkit.data.overview import suggest_max_depth
+from depthkit.data.scenes import hold_out, scenes_of
 from depthkit.data.transforms import TrainTransform
+from depthkit.errors import InputError
 from depthkit.run_folder import RunFolder, read_json
 from depthkit.scoring.protocol import Alignment, Protocol
 from depthkit.scoring.truth import canonical_per_metre
 from depthkit.training.config import TrainConfig
 
 
-def open_splits(config: TrainConfig) -> tuple[DepthDataset, DepthDataset]:
-    """The training split, augmented, and the validation split, as it is on disk.
+def open_splits(config: TrainConfig) -> tuple[DepthDataset, DepthDataset, DepthDataset]:
+    """The training data, augmented, what picks the epoch, and what is scored; both as they are on disk.
 
-    Raises: InputError when a folder is missing or empty, or pairs don't match.
+    Without `held_out` the last two are one object, the validation split.
+    Raises: InputError when a folder is missing or empty, pairs don't match, or there are no scenes to hold out.
     """
     canonical = config.camera == "canonical"
     transform = TrainTransform(config.size, config.seed, config.zoom, canonical)
     scored_as = "nyu" if config.layout == "mixed" else config.layout  # disparity of unknown scale has no score
     train_set = open_split(config.layout, config.data, config.train_split, config.depth_scale, transform)
+    val_set = open_split(scored_as, config.data, config.val_split, config.depth_scale)
+    if config.held_out:
+        train_set, select_set = hold_out(train_set, config.held_out)
+        select_set.transform = None
     train_set.with_intrinsics = canonical
-    return train_set, open_split(scored_as, config.data, config.val_split, config.depth_scale)
+    return train_set, select_set if config.held_out else val_set, val_set
 
 
-def checked_splits(config: TrainConfig, accelerator: Accelerator) -> tuple[DepthDataset, DepthDataset, float]:
-    """The two splits, after the main process has looked at both, and the `max_depth` of the run.
+def checked_splits(
+    config: TrainConfig, accelerator: Accelerator
+) -> tuple[DepthDataset, DepthDataset, DepthDataset, float]:
+    """What `open_splits` gives, after the main process has looked at all of it, and the `max_depth` of the run.
 
     The process prints what is odd. Where the config leaves `max_depth` open, a run that goes on keeps its own, and a
     new one takes what the training data suggest.
@@ -44,19 +53,47 @@ def checked_splits(config: TrainConfig, accelerator: Accelerator) -> tuple[Depth
         found = [read_json(saved)["max_depth"]]
     if accelerator.is_main_process:
         limit = None if canonical else found[0]  # in metres
-        looks = [check(dataset, config.min_depth, limit, progress=True) for dataset in splits]
+        if config.held_out:
+            print(f"held out to pick the epoch: {held_out_in_words(*splits[:2])}")
+            refuse_other_scenes(RunFolder(config.resume_from or config.output), splits[1])
+        different = splits if config.held_out else splits[:2]
+        looks = [check(dataset, config.min_depth, limit, progress=True) for dataset in different]
         for note in (note for look in looks for note in look.notes):
             print(f"note: {note}")
-        compare_splits(*looks)
+        compare_splits(looks[0], looks[-1])
         if canonical:  # a camera that is missing in the middle of an epoch would come too late
-            for dataset, index in ((each, i) for each in splits for i in range(len(each))):
-                dataset.known_intrinsics(index)
+            focal = [each.known_intrinsics(i).focal for each in different for i in range(len(each))]
+            print(f"focal lengths of the pictures: {min(focal):.0f} to {max(focal):.0f} pixels")
         if found[0] is None:
             metres = (config.layout != "nyu" and suggest_max_depth(looks[0])) or 10
             found = [float(math.ceil(metres * canonical_per_metre(splits[0]).max()) if canonical else metres)]
             print(f"max_depth {found[0]:g}{' canonical' * canonical} m, from the training data")
     accelerator.wait_for_everyone()
     return *splits, broadcast_object_list(found)[0]
+
+
+def held_out_in_words(train_set: DepthDataset, select_set: DepthDataset) -> str:
+    """How many pictures are held out, and of which scenes."""
+    files = [*train_set.files, *select_set.files]
+    names = scenes_of([path.relative_to(select_set.folder).as_posix() for path in files])
+    scenes = sorted(set(names[len(train_set) :]))
+    more = f" and {len(scenes) - 5} more" if len(scenes) > 5 else ""
+    share = f"{len(select_set)} of {len(files)} training pictures ({len(select_set) / len(files):.1%})"
+    return f"{share}, of the scenes {', '.join(scenes[:5])}{more}"
+
+
+def refuse_other_scenes(run: RunFolder, select_set: DepthDataset) -> None:
+    """Raise InputError where a run that goes on had held out other pictures, on which its best epoch was picked."""
+    scored = run.selection(held_out=1) / "constant.json"
+    if not scored.exists():
+        return
+    before = {record["name"] for record in read_json(scored)["records"]}
+    changed = before ^ {path.relative_to(select_set.root).as_posix() for path in select_set.files}
+    if changed:
+        raise InputError(
+            f"{run.path} held out other pictures, as the training split has changed ({len(changed)} differ, first "
+            f"{min(changed)}): go on with the same data, or begin a new run from its best model"
+        )
 
 
 def selection_protocol(config: TrainConfig, val_set: DepthDataset | None = None) -> Protocol:

@@ -27,8 +27,9 @@ from tqdm import tqdm
 from depthkit.data.datasets import DepthDataset
 from depthkit.data.loader import EpochSampler, keep_freed_memory, on_gpu, one_thread, train_loader
 from depthkit.errors import InputError
-from depthkit.models.build import build_model, checkpoint_activations, save_model
+from depthkit.models.build import build_model, checkpoint_activations, load_model, save_model
 from depthkit.run_folder import RunFolder, write_json
+from depthkit.scoring.baselines import Baselines
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import Protocol
 from depthkit.scoring.statistics import means
@@ -50,8 +51,9 @@ def train(config: TrainConfig) -> None:
     """Fine-tune (or pre-train) as `config` says, and write the run folder.
 
     The folder then holds `config.json`, `history.json` (one row per epoch), `last/` (to resume from), `best/` (the
-    epoch of the smallest AbsRel on the validation split, as a `transformers` model folder) and `eval/val.json` (its
-    records).
+    epoch of the smallest AbsRel on the data that pick it, as a `transformers` model folder) and `eval/val.json` (the
+    records of that model on the validation split). With `held_out`, scenes of the training split pick the epoch, whose
+    scores lie in `eval/held_out/`, and `val.json` is written once, when all epochs are done.
 
     Raises: InputError for bad data, a bad checkpoint or an occupied folder, before any long work starts.
     """
@@ -62,9 +64,9 @@ def train(config: TrainConfig) -> None:
     run = RunFolder(config.output)
     accelerator = start(config)
     set_seed(config.seed)
-    train_set, val_set, max_depth = checked_splits(config, accelerator)
+    train_set, select_set, val_set, max_depth = checked_splits(config, accelerator)
     config = replace(config, max_depth=max_depth)
-    protocol = selection_protocol(config, val_set)
+    protocol = selection_protocol(config, select_set)
     baselines = fit_on_main(accelerator, train_set, protocol)
     model = build_model(
         config.encoder,
@@ -90,18 +92,22 @@ def train(config: TrainConfig) -> None:
     elif accelerator.is_main_process:
         write_json(run.config, asdict(config))
     if baselines:
-        score_baselines(accelerator, run, baselines, val_set, protocol)
+        where = selected_on(config)
+        score_baselines(accelerator, run.selection(config.held_out), baselines, select_set, protocol, where)
 
     while progress.epoch < config.epochs:
         sampler.start_at(progress.epoch, progress.batch * config.batch_size * accelerator.num_processes)
         in_time = train_epoch(accelerator, config, progress, model, optimizer, loader, deadline)
         if in_time:
-            end_epoch(accelerator, config, progress, model, optimizer, val_set, protocol)
+            end_epoch(accelerator, config, progress, model, optimizer, select_set, protocol)
             in_time = progress.epoch == config.epochs or not out_of_time(accelerator, deadline)
         if not in_time:
             accelerator.print(f"max_hours reached: saved in {run.name}/last; go on with resume=True")
             return accelerator.end_training()
-    accelerator.print(f"best epoch {progress.best_epoch}: AbsRel {progress.best:.4f}{verdict(run, progress.best)}")
+    score = score_once(accelerator, config, progress, baselines, val_set) if config.held_out else progress.best
+    accelerator.print(
+        f"best epoch {progress.best_epoch}: AbsRel {score:.4f} on {config.val_split}{verdict(run, score)}"
+    )
     accelerator.print(f"model in {run.name}/best; next: depthkit evaluate {next_arguments(config)}")
     accelerator.end_training()
 
@@ -178,7 +184,7 @@ def progress_bar(accelerator: Accelerator, config: TrainConfig, progress: Progre
         total=progress.batches,
         leave=False,
         mininterval=0.5 if terminal else 30,
-        disable=not accelerator.is_main_process or (not terminal and progress.batches < 100),
+        disable=not accelerator.is_main_process or (not terminal and progress.batches < 200),
     )
 
 
@@ -188,13 +194,13 @@ def end_epoch(
     progress: Progress,
     model: nn.Module,
     optimizer: Optimizer,
-    val_set: DepthDataset,
+    select_set: DepthDataset,
     protocol: Protocol,
 ) -> None:
     """Evaluate, write the history row, keep the model if it is the best so far, and save a checkpoint."""
     started = time.monotonic()
     plain_model = accelerator.unwrap_model(model)
-    records = evaluate(plain_model, val_set, protocol, accelerator=accelerator, workers=config.workers)
+    records = evaluate(plain_model, select_set, protocol, accelerator=accelerator, workers=config.workers)
     loss = accelerator.reduce(torch.as_tensor(progress.loss_sum, device=accelerator.device), "mean").item()
     images = progress.batch * config.batch_size * accelerator.num_processes
     row = {
@@ -208,18 +214,43 @@ def end_epoch(
         "eval_seconds": time.monotonic() - started,
     }
     if progress.end_epoch(row) and accelerator.is_main_process:
-        save_model(plain_model, RunFolder(config.output).best)
-        report = evaluation_report(records, protocol, model="best", data=config.val_split, epoch=progress.epoch)
-        write_json(RunFolder(config.output).report("val"), report)
+        run = RunFolder(config.output)
+        save_model(plain_model, run.best)
+        report = evaluation_report(records, protocol, model="best", data=selected_on(config), epoch=progress.epoch)
+        write_json(run.selection(config.held_out) / "val.json", report)
     checkpoints.save(accelerator, config, progress)
     accelerator.log({key: value for key, value in row.items() if key != "epoch"}, step=progress.epoch)
-    log_pictures(accelerator, plain_model, val_set, progress.epoch)
+    log_pictures(accelerator, plain_model, select_set, progress.epoch)
     if accelerator.is_main_process:
         write_json(RunFolder(config.output).history, progress.history)
     accelerator.print(
         f"epoch {progress.epoch:>3}/{config.epochs}  loss {row['train_loss']:.4f}  AbsRel {row['abs_rel']:.4f}  "
         f"d1 {row['d1']:.4f}  {row['images_per_second']:.1f} images/s"
     )
+
+
+def selected_on(config: TrainConfig) -> str:
+    """What picks the epoch, in words."""
+    return f"scenes held out of {config.train_split}" if config.held_out else config.val_split
+
+
+def score_once(
+    accelerator: Accelerator,
+    config: TrainConfig,
+    progress: Progress,
+    baselines: Baselines | None,
+    val_set: DepthDataset,
+) -> float:
+    """Score the best model, and what it has to beat, on the validation split, which picked nothing; returns AbsRel."""
+    run, protocol = RunFolder(config.output), selection_protocol(config, val_set)
+    if baselines:
+        score_baselines(accelerator, run.eval, baselines, val_set, protocol, config.val_split)
+    model = load_model(run.best).to(accelerator.device)
+    records = evaluate(model, val_set, protocol, accelerator=accelerator, workers=config.workers)
+    if accelerator.is_main_process:
+        report = evaluation_report(records, protocol, model="best", data=config.val_split, epoch=progress.best_epoch)
+        write_json(run.report("val"), report)
+    return means(records)["abs_rel"]
 
 
 def out_of_time(accelerator: Accelerator, deadline: float, batch: int = 0) -> bool:

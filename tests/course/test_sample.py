@@ -79,21 +79,23 @@ def test_without_the_repository_it_says_what_to_do(tmp_path):
 
 def test_the_bundled_rooms_are_what_the_readme_says(tmp_path):
     root = unpack_sample("rooms", tmp_path)
-    train, val = NYUDepthV2(root, "train"), NYUDepthV2(root, "val")
-    assert (len(train), len(val)) == (96, 24)
-    assert not {p.parent.name for p in train.files} & {p.parent.name for p in val.files}
-    for dataset, whole in ((train, False), (val, True)):
+    splits = [NYUDepthV2(root, split) for split in ("train", "val", "further")]
+    assert [len(split) for split in splits] == [456, 24, 76]
+    scenes = [{path.parent.name for path in split.files} for split in splits]
+    assert len(set.union(*scenes)) == sum(map(len, scenes)) == 540
+    for dataset, whole in zip(splits, (False, True, True), strict=True):
         for i in range(0, len(dataset), 6):
             sample = dataset[i]
             depth = sample["depth"][sample["mask"]]
-            assert sample["image"].shape == (3, 480, 640)
+            width = 320 if "room_1" in sample["name"] else 640  # the further rooms are small
+            assert sample["image"].shape == (3, 3 * width // 4, width)
             assert depth.min() > 0.49 and depth.max() < 10
             assert depth.std() > 0.1, f"{sample['name']} shows a flat wall"
             holes = 1 - sample["mask"].float().mean().item()
             assert holes == 0 if whole else 0.005 < holes < 0.5, f"{sample['name']}: {holes:.0%} holes"
             camera = dataset.intrinsics(i)
-            assert camera.fx == camera.fy == pytest.approx(320 / np.tan(np.radians(57 / 2)))
-            assert (camera.cx, camera.cy) == (319.5, 239.5)
+            assert camera.fx == camera.fy == pytest.approx(width / 2 / np.tan(np.radians(57 / 2)))
+            assert (camera.cx, camera.cy) == ((width - 1) / 2, (3 * width / 4 - 1) / 2)
 
 
 def test_the_bundled_halls_are_larger_and_wider(tmp_path):

@@ -83,8 +83,7 @@ def test_overrides_and_run_folders(tmp_path, monkeypatch):
     for number in (1, 2):
         folder = here.new_run("finetune")
         assert folder.name == f"finetune-{number:03d}"
-        folder.mkdir(parents=True)
-        (folder / "history.json").write_text("[]")
+        write_json(folder / "eval" / "val.json", {})
     assert here.latest_run("finetune").name == "finetune-002"
 
 
@@ -94,16 +93,19 @@ def test_a_run_is_found_in_an_attached_output_unless_there_is_one_of_ours(mount,
     monkeypatch.setenv("DEPTHKIT_RUNS", str(tmp_path / "runs"))
     attached = [tmp_path / "input" / mount / "runs" / f"finetune-{number:03d}" for number in (1, 2)]
     for run in attached:
-        run.mkdir(parents=True)
-        (run / "history.json").write_text("[]")
+        write_json(run / "eval" / "val.json", {})
     here = Settings.detect()
     assert here.latest_run("finetune") == attached[1]
     ours = here.new_run("finetune")
-    ours.mkdir(parents=True)
-    (ours / "history.json").write_text("[]")
+    leave_checkpoint(ours, here.train_config(), epoch=1)
+    assert here.latest_run("finetune") == attached[1]  # ours was stopped, and has no score yet
+    write_json(ours / "eval" / "val.json", {})
     assert here.latest_run("finetune") == ours
     with pytest.raises(FileNotFoundError, match="attach the output of notebook 04"):
         here.latest_run("pretrain")
+    leave_checkpoint(here.new_run("frozen"), here.train_config(), epoch=1)
+    with pytest.raises(FileNotFoundError, match="frozen-001 was stopped before its last epoch"):
+        here.latest_run("frozen")
 
 
 def test_nothing_is_written_beside_an_installed_wheel(tmp_path, monkeypatch, no_overrides):
@@ -147,6 +149,8 @@ def on_kaggle(tmp_path, monkeypatch, no_overrides):
 
 def leave_checkpoint(run, config, epoch, batch=0):
     write_json(run / "last" / "state.json", {"epoch": epoch, "batch": batch, "config": asdict(config)})
+    if epoch == config.epochs:
+        write_json(run / "eval" / "val.json", {})
     return run
 
 

@@ -148,6 +148,9 @@ def test_bad_points_are_named_by_line(scene):
     path.write_text("photo.png,1,2,1.5\n")
     with pytest.raises(InputError, match="first line must be file,u,v,metres"):
         calibrate(folder / "metric", path)
+    path.write_text("file,u,v,metres\n")
+    with pytest.raises(InputError, match=rf"{path.name}: no line after the first"):
+        calibrate(folder / "metric", path)
     with pytest.raises(InputError, match="measure 3 or more"):
         calibrate(folder / "metric", write(np.ones((60, 80)), PLACES[:1]))
     with pytest.raises(InputError, match="local model folder"):

@@ -35,6 +35,7 @@ def canonical(config, tmp_path):
 def test_a_run_is_trained_in_canonical_metres_and_scored_in_metres(canonical):
     printed = run(command(canonical))
     assert "max_depth 5 canonical m, from the training data" in printed  # layout nyu: 10 m
+    assert f"focal lengths of the pictures: {FOCAL:.0f} to {FOCAL:.0f} pixels" in printed
     model, dataset = load_model(Path(canonical.output, "best")), NYUDepthV2(canonical.data, "val")
     assert (model.config.max_depth, model.config.canonical_focal, model.config.input_size) == (5, 56, 56)
     report = read_json(Path(canonical.output, "eval", "val.json"))
@@ -48,7 +49,7 @@ def test_a_run_is_trained_in_canonical_metres_and_scored_in_metres(canonical):
 
 
 def test_labels_and_start_are_canonical_and_baselines_metres(canonical):
-    train_set, val_set = open_splits(canonical)
+    train_set, _, val_set = open_splits(canonical)
     metres = open_splits(dataclasses.replace(canonical, camera="ignore"))[0]
     for index in range(4):
         a, b = train_set[(0, index)], metres[(0, index)]

@@ -35,8 +35,8 @@ def test_two_epochs_of_default_training_end_below_the_best_constant(near, far, m
     history = read_json(Path(config.output, "history.json"))
     constant = read_json(Path(config.output, "eval", "constant.json"))["summary"]["abs_rel"]["mean"]
     assert history[-1]["abs_rel"] < constant, printed
-    assert f"to beat, best constant: AbsRel {constant:.4f}" in printed
-    assert printed.index("to beat, row prior:") < printed.index("epoch   1/2")
+    assert f"to beat on val, best constant: AbsRel {constant:.4f}" in printed
+    assert printed.index("to beat on val, row prior:") < printed.index("epoch   1/2")
 
 
 def test_a_run_that_is_no_better_than_a_prior_says_so(config, tmp_path):
@@ -57,5 +57,5 @@ def test_a_run_that_is_no_better_than_a_prior_says_so(config, tmp_path):
 
 def test_relative_runs_are_told_the_aligned_ramp(config):
     printed = run(command(dataclasses.replace(config, objective="relative", epochs=1, warmup_epochs=0)))
-    assert "to beat, row prior:" in printed
+    assert "to beat on val, row prior:" in printed
     assert read_json(Path(config.output, "eval", "row_prior.json"))["protocol"]["align"] == "disparity"
