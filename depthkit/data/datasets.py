@@ -1,8 +1,7 @@
 """Image and depth pairs from disk: NYU Depth V2's h5 files, and a folder of one's own.
 
-Every sample is a dict: `image` uint8 (3, H, W) RGB, `depth` float32 (H, W) in metres with 0 where it was not measured,
-`mask` bool (H, W), True where it was, `name`, the file's path relative to the root, and, where `with_intrinsics` asks
-for it, `intrinsics` float32 (4,): fx, fy, cx and cy in pixels of `image`.
+Every sample is a dict: `image` uint8 (3, H, W) RGB, `depth` float32 (H, W), metres, 0 where it was not measured, `mask`
+bool (H, W), `name`, the file's path in the root, and where asked for `intrinsics` float32 (4,): fx, fy, cx, cy, pixels.
 """
 
 import copy
@@ -111,8 +110,7 @@ class DepthDataset(Dataset, ABC):
 
 
 class NYUDepthV2(DepthDataset):
-    """`<root>/<split>/**/*.h5` with `rgb` uint8 (3, H, W) and `depth` (H, W) in metres, as fastdepth distributes NYU
-    Depth V2 (Silberman 2012)."""
+    """`<root>/<split>/**/*.h5`, `rgb` uint8 (3, H, W) and `depth` (H, W), metres: fastdepth's NYU (Silberman 2012)."""
 
     def __init__(self, root: str | Path, split: str, transform: Transform | None = None) -> None:
         super().__init__(root, split, transform)
@@ -139,8 +137,7 @@ class NYUDepthV2(DepthDataset):
         path = self.files[index]
         with readers.open_h5(path) as file:
             rgb, _ = _nyu_arrays(path, file)
-            values = file.attrs.get("intrinsics")
-            if values is None:
+            if (values := file.attrs.get("intrinsics")) is None:
                 return find_camera(path, (self.folder, self.root), rgb.shape[1:])
             if np.shape(values) != (4,):
                 raise DataError(f"{path}: intrinsics of shape {np.shape(values)}; store [fx, fy, cx, cy], pixels")
@@ -249,5 +246,5 @@ def open_split(
 
 
 def thinned(dataset: NYUDepthV2, count: int) -> NYUDepthV2:
-    """An `NYUDepthV2` of at most `count` of `dataset`'s files, spread evenly over them; names stay the same."""
+    """At most `count` samples of `dataset`, spread evenly over them."""
     return dataset.subset(files.spread(len(dataset), count))

@@ -121,6 +121,11 @@ class TrainConfig:
             raise InputError(f"max_hours must be positive, or left out; got {self.max_hours}")
 
     @property
+    def selects_on(self) -> str:
+        """What picks the best epoch, in words."""
+        return f"scenes held out of {self.train_split}" if self.held_out else self.val_split
+
+    @property
     def depth_is_open(self) -> bool:
         """Whether the data have to say `max_depth`: of layout nyu its cameras, where they are used."""
         return self.max_depth is None and (self.layout != "nyu" or self.camera == "canonical")

@@ -27,15 +27,15 @@ from tqdm import tqdm
 from depthkit.data.datasets import DepthDataset
 from depthkit.data.loader import EpochSampler, keep_freed_memory, on_gpu, one_thread, train_loader
 from depthkit.errors import InputError
-from depthkit.models.build import build_model, checkpoint_activations, load_model, save_model
+from depthkit.models.build import build_model, checkpoint_activations, save_model
 from depthkit.run_folder import RunFolder, write_json
-from depthkit.scoring.baselines import Baselines
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import Protocol
 from depthkit.scoring.statistics import means
 from depthkit.training import checkpoints
 from depthkit.training.checkpoints import Progress
 from depthkit.training.config import TrainConfig
+from depthkit.training.last_score import score_once
 from depthkit.training.losses import check_finite, objective_loss
 from depthkit.training.pictures import log_pictures
 from depthkit.training.priors import fit_on_main, score_baselines, start_depth, verdict
@@ -92,8 +92,8 @@ def train(config: TrainConfig) -> None:
     elif accelerator.is_main_process:
         write_json(run.config, asdict(config))
     if baselines:
-        where = selected_on(config)
-        score_baselines(accelerator, run.selection(config.held_out), baselines, select_set, protocol, where)
+        folder = run.selection(config.held_out)
+        score_baselines(accelerator, folder, baselines, select_set, protocol, config.selects_on)
 
     while progress.epoch < config.epochs:
         sampler.start_at(progress.epoch, progress.batch * config.batch_size * accelerator.num_processes)
@@ -216,7 +216,7 @@ def end_epoch(
     if progress.end_epoch(row) and accelerator.is_main_process:
         run = RunFolder(config.output)
         save_model(plain_model, run.best)
-        report = evaluation_report(records, protocol, model="best", data=selected_on(config), epoch=progress.epoch)
+        report = evaluation_report(records, protocol, model="best", data=config.selects_on, epoch=progress.epoch)
         write_json(run.selection(config.held_out) / "val.json", report)
     checkpoints.save(accelerator, config, progress)
     accelerator.log({key: value for key, value in row.items() if key != "epoch"}, step=progress.epoch)
@@ -227,30 +227,6 @@ def end_epoch(
         f"epoch {progress.epoch:>3}/{config.epochs}  loss {row['train_loss']:.4f}  AbsRel {row['abs_rel']:.4f}  "
         f"d1 {row['d1']:.4f}  {row['images_per_second']:.1f} images/s"
     )
-
-
-def selected_on(config: TrainConfig) -> str:
-    """What picks the epoch, in words."""
-    return f"scenes held out of {config.train_split}" if config.held_out else config.val_split
-
-
-def score_once(
-    accelerator: Accelerator,
-    config: TrainConfig,
-    progress: Progress,
-    baselines: Baselines | None,
-    val_set: DepthDataset,
-) -> float:
-    """Score the best model, and what it has to beat, on the validation split, which picked nothing; returns AbsRel."""
-    run, protocol = RunFolder(config.output), selection_protocol(config, val_set)
-    if baselines:
-        score_baselines(accelerator, run.eval, baselines, val_set, protocol, config.val_split)
-    model = load_model(run.best).to(accelerator.device)
-    records = evaluate(model, val_set, protocol, accelerator=accelerator, workers=config.workers)
-    if accelerator.is_main_process:
-        report = evaluation_report(records, protocol, model="best", data=config.val_split, epoch=progress.best_epoch)
-        write_json(run.report("val"), report)
-    return means(records)["abs_rel"]
 
 
 def out_of_time(accelerator: Accelerator, deadline: float, batch: int = 0) -> bool:
