@@ -27,7 +27,7 @@ def train_row(root, workers, images, rounds, size, files="", target=6):
     `files` says what is special about those below `root`.
     """
     config = TrainConfig(data=str(root), size=size, batch_size=BATCH, workers=workers)
-    dataset, *_ = open_splits(config)
+    dataset, _ = open_splits(config)
     dataset.files = dataset.files[:images]
     ours = train_loader(dataset, config.batch_size, 1, config.seed, config.workers)
     reference = article_loader(ArticleNYU(dataset.files, "train", size), BATCH, workers)
@@ -80,7 +80,7 @@ def stage_times(root, rounds, size):
 
     No loader stands between: what the pipelines cost beyond this is handing over.
     """
-    dataset, *_ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
     reference = ArticleNYU(dataset.files, "train", size)
     arrays = [dict(zip(("image", "depth", "mask"), dataset.read(index), strict=True)) for index in range(BATCH)]
     batch = torch.stack([dataset[index]["image"] for index in range(BATCH)])
@@ -122,7 +122,7 @@ def crop_difference(root, index, size) -> float:
 
     Raises: ValueError when no window has that depth.
     """
-    dataset, *_ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
     dataset.transform.jitter_share = 0.0
     crop = dataset[index]
     reference = ArticleNYU(dataset.files, "train", size)

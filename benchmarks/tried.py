@@ -143,7 +143,7 @@ def precision_errors(count):
 
 def thread_pass(root, size, images):
     """One epoch of the training pipeline in one thread beside the consumer, without a process or shared memory."""
-    dataset, *_ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
     dataset.files = dataset.files[:images]
     batches = list(train_loader(dataset, BATCH, 1, 0).batch_sampler)
 
@@ -157,7 +157,7 @@ def thread_pass(root, size, images):
 
 def process_pass(root, size, images):
     """The same in one worker process, as `depthkit.train` has it."""
-    dataset, *_ = open_splits(TrainConfig(data=str(root), size=size))
+    dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
     dataset.files = dataset.files[:images]
     loader = train_loader(dataset, BATCH, 1, 0, workers=1)
 

@@ -3,9 +3,9 @@
     python tools/build_sample.py --raw DIR [--out data/sample]
 
 Frames of `rooms/train`, 360 of the renderer's set `more` among them, pass through the simulated sensor of kinect.py.
-All others stay exact, 76 more of `more` among them. Depth is stored in
-millimetres (depth_scale 1000 units a metre), that of the 1:10 model in tenths of a millimetre (10000). A set
-that is not in DIR stays as it is packed; the README it writes states what it found.
+All others stay exact, 76 more of `more` among them. Depth is stored in millimetres (depth_scale 1000 units a metre),
+that of the 1:10 model in tenths of a millimetre (10000). A set that is not in DIR stays as it is packed; the README it
+writes states what it found.
 """
 
 import argparse

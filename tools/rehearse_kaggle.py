@@ -176,9 +176,9 @@ def relative_model(data):
 def link_packages(folder, without):
     """The packages of this environment but depthkit and those named."""
     folder.mkdir()
+    hidden = ("depthkit", "_depthkit", "__editable__", "__pycache__", *(name.replace("-", "_") for name in without))
     for path in Path(distribution("torch").locate_file("")).iterdir():
-        hidden = tuple(name.replace("-", "_") for name in without)
-        if not path.name.startswith(("depthkit", "_depthkit", "__editable__", "__pycache__", *hidden)):
+        if not path.name.startswith(hidden):
             (folder / path.name).symlink_to(path)
 
 

@@ -75,7 +75,7 @@ class Settings:
         recipe: dict[str, Any] = dict(data=str(self.data), weights=self.weights, encoder=self.encoder, max_depth=10.0)
         recipe |= dict(held_out=HELD_OUT[self.profile])
         if self.encoder == "tiny":
-            # Measured on rooms held out of the sample: a small model and few images want the rates of its pre-training,
+            # Measured on rooms outside of the sample: a small model and few images want the rates of its pre-training,
             # hardly slower in the encoder, a loss that cares more for the size of the room, and no fresh neck.
             recipe |= dict(size=168, epochs=6, batch_size=2, lr=3e-4, decoder_lr_factor=1.5, silog_lambda=0.2)
             recipe |= dict(init="neck", workers=0)

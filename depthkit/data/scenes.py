@@ -36,11 +36,6 @@ def choose_scenes(sizes: Counter[str], wanted: float) -> set[str]:
     return chosen or {min(drawn, key=lambda scene: sizes[scene])}
 
 
-def scenes_in(dataset: DepthDataset) -> list[str]:
-    """Name the scene of each picture of a data set."""
-    return scenes_of([path.relative_to(dataset.folder).as_posix() for path in dataset.files])
-
-
 def hold_out(dataset: DepthDataset, share: float) -> tuple[DepthDataset, DepthDataset]:
     """Split a data set by scenes: what is left of it, and about `share` (0 to 1) of its pictures, held out.
 
@@ -48,7 +43,7 @@ def hold_out(dataset: DepthDataset, share: float) -> tuple[DepthDataset, DepthDa
 
     Raises: DataError where the folders don't tell at least two scenes.
     """
-    scenes = scenes_in(dataset)
+    scenes = scenes_of([path.relative_to(dataset.folder).as_posix() for path in dataset.files])
     if len(set(scenes)) < 2:
         raise DataError(
             f"{dataset.folder}: no scenes to hold out, all pictures lie in one folder, where neighbours look alike; "

@@ -20,33 +20,42 @@ from depthkit.scoring.truth import canonical_per_metre
 from depthkit.training.config import TrainConfig
 
 
-def open_splits(config: TrainConfig) -> tuple[DepthDataset, DepthDataset, DepthDataset]:
-    """The training data, augmented, what picks the epoch, and what is scored; both as they are on disk.
+def open_splits(config: TrainConfig) -> tuple[DepthDataset, DepthDataset]:
+    """The training split, augmented, and the validation split, as it is on disk.
 
-    Without `held_out` the last two are one object, the validation split.
-    Raises: InputError when a folder is missing or empty, pairs don't match, or there are no scenes to hold out.
+    Raises: InputError when a folder is missing or empty, or pairs don't match.
     """
     canonical = config.camera == "canonical"
     transform = TrainTransform(config.size, config.seed, config.zoom, canonical)
     scored_as = "nyu" if config.layout == "mixed" else config.layout  # disparity of unknown scale has no score
     train_set = open_split(config.layout, config.data, config.train_split, config.depth_scale, transform)
-    val_set = open_split(scored_as, config.data, config.val_split, config.depth_scale)
-    if config.held_out:
-        train_set, select_set = hold_out(train_set, config.held_out)
-        select_set.transform = None
     train_set.with_intrinsics = canonical
-    return train_set, select_set if config.held_out else val_set, val_set
+    return train_set, open_split(scored_as, config.data, config.val_split, config.depth_scale)
+
+
+def divided(config: TrainConfig, train_set: DepthDataset, val_set: DepthDataset) -> tuple[DepthDataset, DepthDataset]:
+    """What is learnt from, and what picks the epoch, as it is on disk: held-out scenes, else the validation split.
+
+    Raises: InputError when there are no scenes to hold out.
+    """
+    if not config.held_out:
+        return train_set, val_set
+    learn_set, select_set = hold_out(train_set, config.held_out)
+    select_set.transform = None
+    return learn_set, select_set
 
 
 def checked_splits(
     config: TrainConfig, accelerator: Accelerator
 ) -> tuple[DepthDataset, DepthDataset, DepthDataset, float]:
-    """What `open_splits` gives, after the main process has looked at all of it, and the `max_depth` of the run.
+    """What is learnt from, what picks the epoch, the validation split, and the `max_depth` of the run, after the main
+    process has looked at both splits.
 
     The process prints what is odd. Where the config leaves `max_depth` open, a run that goes on keeps its own, and a
     new one takes what the training data suggest.
     """
     splits, found = open_splits(config), [None if config.depth_is_open else config.depth_limit]
+    learn_set, select_set = divided(config, *splits)
     canonical = config.camera == "canonical"
     saved = RunFolder(config.resume_from or config.output).config
     if found[0] is None and config.resume and saved.exists():
@@ -54,22 +63,21 @@ def checked_splits(
     if accelerator.is_main_process:
         limit = None if canonical else found[0]  # in metres
         if config.held_out:
-            print(f"held out to pick the epoch: {held_out_in_words(*splits[:2])}")
-            refuse_other_scenes(RunFolder(config.resume_from or config.output), splits[1])
-        different = splits if config.held_out else splits[:2]
-        looks = [check(dataset, config.min_depth, limit, progress=True) for dataset in different]
+            print(f"held out to pick the epoch: {held_out_in_words(learn_set, select_set)}")
+            refuse_other_scenes(config, select_set)
+        looks = [check(dataset, config.min_depth, limit, progress=True) for dataset in splits]
         for note in (note for look in looks for note in look.notes):
             print(f"note: {note}")
-        compare_splits(looks[0], looks[-1])
+        compare_splits(*looks)
         if canonical:  # a camera that is missing in the middle of an epoch would come too late
-            focal = [each.known_intrinsics(i).focal for each in different for i in range(len(each))]
+            focal = [each.known_intrinsics(i).focal for each in splits for i in range(len(each))]
             print(f"focal lengths of the pictures: {min(focal):.0f} to {max(focal):.0f} pixels")
         if found[0] is None:
             metres = (config.layout != "nyu" and suggest_max_depth(looks[0])) or 10
             found = [float(math.ceil(metres * canonical_per_metre(splits[0]).max()) if canonical else metres)]
             print(f"max_depth {found[0]:g}{' canonical' * canonical} m, from the training data")
     accelerator.wait_for_everyone()
-    return *splits, broadcast_object_list(found)[0]
+    return learn_set, select_set, splits[1], broadcast_object_list(found)[0]
 
 
 def held_out_in_words(train_set: DepthDataset, select_set: DepthDataset) -> str:
@@ -82,9 +90,10 @@ def held_out_in_words(train_set: DepthDataset, select_set: DepthDataset) -> str:
     return f"{share}, of the scenes {', '.join(scenes[:5])}{more}"
 
 
-def refuse_other_scenes(run: RunFolder, select_set: DepthDataset) -> None:
+def refuse_other_scenes(config: TrainConfig, select_set: DepthDataset) -> None:
     """Raise InputError where a run that goes on had held out other pictures, on which its best epoch was picked."""
-    scored = run.selection(held_out=1) / "constant.json"
+    run = RunFolder(config.resume_from or config.output)
+    scored = run.selection(config.held_out) / "constant.json"
     if not scored.exists():
         return
     before = {record["name"] for record in read_json(scored)["records"]}

@@ -23,7 +23,7 @@ def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide():
 
 
 def test_a_global_batch_holds_the_same_images_for_one_process_and_two(config):
-    dataset, *_ = open_splits(config)
+    dataset, _ = open_splits(config)
     one = list(train_loader(dataset, 4, 1, config.seed).batch_sampler)
     shares = [
         list(
@@ -37,7 +37,7 @@ def test_a_global_batch_holds_the_same_images_for_one_process_and_two(config):
 
 
 def test_workers_do_not_change_what_is_loaded(config):
-    dataset, *_ = open_splits(config)
+    dataset, _ = open_splits(config)
     loads = []
     for workers in (0, 2):
         loader = train_loader(dataset, config.batch_size, 1, config.seed, workers)
@@ -49,7 +49,7 @@ def test_workers_do_not_change_what_is_loaded(config):
 
 
 def test_too_few_images_for_one_step_are_refused(config):
-    dataset, *_ = open_splits(config)
+    dataset, _ = open_splits(config)
     with pytest.raises(
         ValueError, match=r"16 training images are fewer than one step takes \(2 processes × batch_size 9\)"
     ):

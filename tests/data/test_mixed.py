@@ -96,7 +96,7 @@ def test_mixed_data_is_for_the_relative_objective_and_is_scored_in_metres(root, 
         TrainConfig(layout="mixed")
     (root / "val").symlink_to(nyu_root / "val")
     config = TrainConfig(data=str(root), layout="mixed", objective="relative", encoder="tiny", size=56)
-    train_set, _, val_set = open_splits(config)
+    train_set, val_set = open_splits(config)
     assert "disparity" in train_set[0] and "depth" in val_set[0]
     with pytest.raises(DataError, match=r"disparity: no such folder; .* must hold rgb/ and, beside it, depth/"):
         (root / "train" / "disparity").rename(root / "elsewhere")

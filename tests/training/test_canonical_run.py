@@ -49,7 +49,7 @@ def test_a_run_is_trained_in_canonical_metres_and_scored_in_metres(canonical):
 
 
 def test_labels_and_start_are_canonical_and_baselines_metres(canonical):
-    train_set, _, val_set = open_splits(canonical)
+    train_set, val_set = open_splits(canonical)
     metres = open_splits(dataclasses.replace(canonical, camera="ignore"))[0]
     for index in range(4):
         a, b = train_set[(0, index)], metres[(0, index)]

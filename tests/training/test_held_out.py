@@ -18,12 +18,18 @@ from depthkit.run_folder import read_json
 from depthkit.scoring.evaluate import evaluate
 from depthkit.scoring.statistics import means
 from depthkit.training.config import TrainConfig
-from depthkit.training.splits import open_splits
+from depthkit.training.splits import divided, open_splits
 from depthkit.training.train import free_port
 
 
 def names(dataset):
     return {path.relative_to(dataset.folder).as_posix() for path in dataset.files}
+
+
+def three_splits(config):
+    """What is learnt from, what picks the epoch, and what is scored."""
+    train_set, val_set = open_splits(config)
+    return *divided(config, train_set, val_set), val_set
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def honest(config):
 
 
 def test_held_out_scenes_are_whole_not_trained_on_and_not_augmented(honest):
-    train_set, select_set, val_set = open_splits(honest)
+    train_set, select_set, val_set = three_splits(honest)
     assert names(train_set) | names(select_set) == names(NYUDepthV2(honest.data, "train"))
     scenes = [{name.split("/")[0] for name in names(part)} for part in (train_set, select_set)]
     assert not scenes[0] & scenes[1] and len(select_set) == 4
@@ -41,13 +47,13 @@ def test_held_out_scenes_are_whole_not_trained_on_and_not_augmented(honest):
 
 
 def test_without_it_the_validation_split_picks_as_ever(config):
-    train_set, select_set, val_set = open_splits(config)
+    train_set, select_set, val_set = three_splits(config)
     assert select_set is val_set and len(train_set) == 16
 
 
 def test_the_validation_split_is_scored_once_with_the_epoch_that_the_held_out_scenes_picked(honest):
     printed = run(command(honest))
-    output, (_, select_set, val_set) = Path(honest.output), open_splits(honest)
+    output, (_, select_set, val_set) = Path(honest.output), three_splits(honest)
     history = read_json(output / "history.json")
     picked = min(history, key=lambda row: row["abs_rel"])
     selection, report = read_json(output / "eval/held_out/val.json"), read_json(output / "eval/val.json")
@@ -126,7 +132,7 @@ def test_pictures_in_one_folder_are_refused_before_any_work(honest, tmp_path):
         write_frame(tmp_path / "flat/train/scene" / f"{i}.h5", i)
         write_frame(tmp_path / "flat/val/scene" / f"{i}.h5", 9 + i)
     with pytest.raises(InputError, match=r"no scenes to hold out.*give each scene a folder"):
-        open_splits(dataclasses.replace(honest, data=str(tmp_path / "flat")))
+        three_splits(dataclasses.replace(honest, data=str(tmp_path / "flat")))
 
 
 def test_parts_of_one_place_are_held_out_together(tmp_path):
