@@ -3,9 +3,14 @@
 import contextlib
 import copy
 import ctypes
+import io
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from statistics import fmean
 
+import cv2
+import numpy as np
 import torch
 from torch import distributed, nn
 from torch.ao.quantization import quantize_dynamic
@@ -26,6 +31,7 @@ from depthkit.data.loader import keep_freed_memory, train_loader
 from depthkit.data.transforms import normalise
 from depthkit.models.build import load_model
 from depthkit.models.predict import predict_disparity
+from depthkit.models.predict_files import predict_files
 from depthkit.scoring.metrics import depth_metrics
 from depthkit.training.config import TrainConfig
 from depthkit.training.splits import open_splits
@@ -168,6 +174,23 @@ def process_pass(root, size, images):
     return run
 
 
+def video_variants(folder, frames, height, width):
+    """{name: predicting a video}: from file to file with the bundled tiny model, or its frames from memory alone."""
+    rng, clip = np.random.default_rng(0), Path(folder, "clip.mp4")
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"mp4v"), 25, (width, height))
+    pictures = [cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (width, height)) for _ in range(frames)]
+    for picture in pictures:
+        writer.write(picture)
+    writer.release()
+    model = load_model(TINY_WEIGHTS)
+
+    def whole():
+        with contextlib.redirect_stdout(io.StringIO()):
+            predict_files(TINY_WEIGHTS, [clip], Path(folder, "out"))
+
+    return {AS_IT_IS: whole, "the network alone": lambda: [predict_disparity(model, picture) for picture in pictures]}
+
+
 def lines(title, tasks, rounds):
     """A table of what each variant costs, and how fast it is beside the first."""
     seconds = alternate(tasks, rounds)
@@ -192,6 +215,10 @@ def report(quick):
     passes = {AS_IT_IS: process_pass(root, size, images), "one thread": thread_pass(root, size, images)}
     yield from lines(f"Training pipeline at {size}, one worker, {images} images", passes, rounds)
     yield from lines("Scores of 8 maps of 480 × 640", score_variants(8, 480, 640), rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        frames = 8 if quick else 100
+        tasks = video_variants(folder, frames, 480, 640)
+        yield from lines(f"A video of {frames} frames of 480 × 640, the tiny model", tasks, rounds)
     distributed.destroy_process_group()
 
 

@@ -44,7 +44,7 @@ class Intrinsics:
     @classmethod
     def from_fov(cls, hfov_deg: float, width: int, height: int) -> "Intrinsics":
         """As `centred`, with `hfov_deg` degrees from the left edge to the right one."""
-        return cls.centred(float(width / 2 / np.tan(np.radians(hfov_deg) / 2)), width, height)
+        return cls.centred(width / 2 / math.tan(math.radians(hfov_deg) / 2), width, height)
 
     @property
     def focal(self) -> float:

@@ -1,10 +1,13 @@
 """What several test files share: small real data, the command line of a run, and what a run left."""
 
 import dataclasses
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -63,12 +66,43 @@ def command(config, *extra):
     return [sys.executable, "-m", "depthkit", "train", *flags, *extra]
 
 
+# Four of the five seconds of a short run are imports: the processes that this one starts are forked from one that has
+# done them, and nothing else.
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload(["depthkit.training.train", "accelerate.tracking", "torch.utils.tensorboard"])
+
+
 def run(arguments, **environment):
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    )
+    """What `python -m MODULE ...` or `python -c CODE ...`, given as for `subprocess.run`, prints; it must succeed."""
+    done = attempt(arguments, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def attempt(arguments, **environment):
+    """The same whether it succeeds or not, as `subprocess.run` would return it."""
+    with tempfile.TemporaryDirectory() as folder:
+        printed = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = WARM.Process(target=_perform, args=(arguments[1:], printed, environment, Path.cwd()))
+        process.start()
+        process.join(300)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutError(f"{arguments} did not end: {[path.read_text() for path in printed]}")
+        return subprocess.CompletedProcess(arguments, process.exitcode, *(path.read_text() for path in printed))
+
+
+def _perform(arguments, printed, environment, folder):
+    for number, path in enumerate(printed, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.environ |= {"OMP_NUM_THREADS": "1"} | environment
+    os.chdir(folder)
+    option, program, *rest = arguments
+    sys.argv = [program if option == "-m" else "-c", *rest]
+    if option == "-m":
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(program, {"__name__": "__main__"})
 
 
 def weights(config, which="last"):

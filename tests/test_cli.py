@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers import attempt
 
 from depthkit.cli import main
 from depthkit.commands import COMMANDS
@@ -107,14 +107,13 @@ def save_tiny(folder):
 
 def test_a_defect_keeps_its_trace(tmp_path):
     code = "import depthkit.cli as cli; cli.COMMANDS['convert'] = lambda: 1 / 0; cli.main(['convert'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = attempt([sys.executable, "-c", code])
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_help_fits_80_columns_and_explains_every_option(command):
-    arguments = [sys.executable, "-m", "depthkit", command, "--help"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, env={"COLUMNS": "80", "PATH": ""})
+    done = attempt([sys.executable, "-m", "depthkit", command, "--help"], COLUMNS="80")
     assert done.returncode == 0
     box = [line for line in done.stdout.splitlines() if line.startswith("│")]
     assert max(map(len, box)) <= 80

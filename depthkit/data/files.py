@@ -114,7 +114,7 @@ def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
             camera = Intrinsics.from_fov(float(values["hfov_deg"]), made_for[1], made_for[0])
         else:
             camera = Intrinsics(*(float(values[name]) for name in ("fx", "fy", "cx", "cy")))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         pass
     if camera is None or min(camera.fx, camera.fy, *made_for) <= 0 or not math.isfinite(sum(camera)):
         wanted = '{"fx", "fy", "cx", "cy"}, pixels, or {"hfov_deg"}, and "width" and "height" where they are known'

@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -189,29 +190,44 @@ def _predict_photo(predict: Predict, file: Path, target: Path, metres: bool) -> 
 def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> str:
     """Write a video's frames beside their depth, in colours whose limits follow slowly; returns what to print.
 
-    Raises: DataError when it can't be decoded.
+    One thread reads ahead and one writes behind, so that the network waits for neither. Raises: DataError when no frame
+    can be decoded.
     """
     capture = cv2.VideoCapture(str(file))
     rate, total = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    limits = writer = None
+    limits = writer = written = None
     name = f"{target}_depth.mp4" if metres else f"{target}_disparity.mp4"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder, tqdm(total=total, leave=False, disable=None) as bar:
-        draft = Path(folder, "draft.mp4")
-        while (frame := capture.read()[1]) is not None:
-            prediction, _, words = predict(None, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-            now = np.percentile(prediction, [1, 99])
-            limits = now if limits is None else 0.9 * limits + 0.1 * now
-            picture = cv2.hconcat(
-                [frame, coloured(prediction, np.isfinite(prediction), limits, near_is_large=not metres)]
-            )
-            if writer is None:
-                code = cv2.VideoWriter.fourcc(*"mp4v")
-                writer = cv2.VideoWriter(str(draft), code, rate if rate > 0 else 25, picture.shape[1::-1])
-            writer.write(picture)
-            bar.update()
+
+    def write(frame: np.ndarray, prediction: np.ndarray) -> None:
+        nonlocal limits, writer
+        now = np.percentile(prediction, [1, 99])
+        limits = now if limits is None else 0.9 * limits + 0.1 * now
+        colours = coloured(prediction, np.isfinite(prediction), limits, near_is_large=not metres)
+        picture = cv2.hconcat([frame, colours])
         if writer is None:
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            writer = cv2.VideoWriter(str(draft), code, rate if rate > 0 else 25, picture.shape[1::-1])
+        writer.write(picture)
+        bar.update()
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent) as folder,
+        tqdm(total=total, leave=False, disable=None) as bar,
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as scribe,
+    ):
+        draft = Path(folder, "draft.mp4")
+        ahead = reader.submit(capture.read)
+        while (frame := ahead.result()[1]) is not None:
+            ahead = reader.submit(capture.read)
+            prediction, _, words = predict(None, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            if written:
+                written.result()  # one frame behind at most; raises what went wrong there
+            written = scribe.submit(write, frame, prediction)
+        if written is None:
             raise DataError(f"{file}: no frame of it can be decoded; convert it to an .mp4 with H.264")
+        written.result()
         writer.release()
         draft.replace(name)
     return f"frames and prediction side by side in {name}{words}"

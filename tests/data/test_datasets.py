@@ -425,7 +425,14 @@ def test_intrinsics_of_a_turned_photo_are_those_of_the_photo_as_opened(tmp_path)
 
 @pytest.mark.parametrize(
     "content",
-    ['{"fx": 20}', "[1, 2, 3, 4]", '{"hfov_deg": 0}', '{"hfov_deg": 200}', '{"fx": "a", "fy": 1, "cx": 1, "cy": 1}']
+    [
+        '{"fx": 20}',
+        "[1, 2, 3, 4]",
+        '{"hfov_deg": 0}',
+        '{"hfov_deg": 60, "width": Infinity}',
+        '{"hfov_deg": 200}',
+        '{"fx": "a", "fy": 1, "cx": 1, "cy": 1}',
+    ]
     + ['{"fx": NaN, "fy": 1, "cx": 1, "cy": 1}', '{"fx": -5, "fy": 5, "cx": 1, "cy": 1}', "null", '{"hfov_deg": null}'],
 )
 def test_what_is_no_camera_is_refused(tmp_path, content):

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import torch
 from accelerate import Accelerator
-from helpers import STOP_EARLY, Payload, command, equal, run, weights, write_frame
+from helpers import STOP_EARLY, Payload, attempt, command, equal, run, weights, write_frame
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -136,10 +136,19 @@ def test_a_full_disk_is_named_and_the_checkpoint_before_it_serves(config, tmp_pa
 LAUNCH = """
 import os, signal, threading, time
 from accelerate import notebook_launcher
+from depthkit.training import checkpoints
 from depthkit.training.config import TrainConfig
 from depthkit.training.train import free_port, train
 
 config = TrainConfig(**{config!r})
+
+def die():
+    while not os.path.exists(config.output + "/last"):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def fail(*arguments):
+    raise OSError("the disk of rank 1 is gone")
 
 def doomed(config):
     if os.environ["RANK"] == "1":
@@ -157,11 +166,8 @@ print("second launch returned")
 """
 FAULTS = {
     # Named is the process that was seen to end first: the killed one, or the other, which lost the connection to it.
-    "killed": (
-        "threading.Timer(3, os.kill, (os.getpid(), signal.SIGKILL)).start()",
-        r"SIGKILL|closed by peer|reset by",
-    ),
-    "raises": ("raise OSError('the disk of rank 1 is gone')", "ChildFailedError"),
+    "killed": ("threading.Thread(target=die).start()", r"SIGKILL|closed by peer|reset by"),
+    "raises": ("checkpoints.save = fail", "ChildFailedError"),
 }
 
 
@@ -170,7 +176,7 @@ def test_a_process_that_dies_ends_the_other_and_frees_the_port(config, fault):
     code, cause = FAULTS[fault]
     config = dataclasses.replace(config, epochs=2 if fault == "raises" else 4, resume=True)
     script = LAUNCH.format(config=dataclasses.asdict(config), fault=code)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, env=ENVIRONMENT)
+    done = attempt([sys.executable, "-c", script])
     assert done.returncode == 0, done.stdout + done.stderr
     raised = next(line for line in done.stdout.splitlines() if line.startswith("raised"))
     assert re.search(cause, raised + done.stderr)

@@ -2,13 +2,12 @@
 
 import dataclasses
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import STOP_EARLY, command, run, write_frame
+from helpers import STOP_EARLY, attempt, command, run, write_frame
 
 from depthkit.data.datasets import NYUDepthV2
 from depthkit.data.scenes import hold_out
@@ -113,7 +112,7 @@ def test_a_run_that_goes_on_must_hold_out_what_it_held_out(honest, tmp_path):
     for scene in range(4, 20):
         for i in range(4):
             write_frame(data / "train" / f"scene_{scene}" / f"{i}.h5", i)
-    failed = subprocess.run(command(honest, "--resume", "True"), capture_output=True, text=True)
+    failed = attempt(command(honest, "--resume", "True"))
     assert failed.returncode == 2 and "held out other pictures" in failed.stderr
 
 

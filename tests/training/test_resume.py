@@ -1,15 +1,13 @@
 """Going on after a stop, on other hardware or other data, and stopping before damage is saved."""
 
 import dataclasses
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import STOP_EARLY, command, run, weights, write_frame
+from helpers import STOP_EARLY, attempt, command, run, weights, write_frame
 from safetensors.torch import load_file
 
 from depthkit.run_folder import read_json
@@ -94,7 +92,7 @@ def test_other_pictures_in_mid_epoch_are_refused(curve, nyu_root, tmp_path):
     run([sys.executable, "-c", STOP_EARLY, *command(limited)[4:]])
     next((data / "train").rglob("*.h5")).unlink()
     next((data / "train").rglob("*.h5")).unlink()
-    done = subprocess.run(command(config, "--resume", "True"), capture_output=True, text=True, timeout=300)
+    done = attempt(command(config, "--resume", "True"))
     assert done.returncode == 2 and "the middle of an epoch of 8 batches, and there are 7 now" in done.stderr
 
 
@@ -107,8 +105,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_was_saved(confi
     worse = dataclasses.replace(good, max_hours=None, resume=True, workers=0)
     code = BROKEN_RATE if poison == "rate" else BROKEN_WEIGHTS
     arguments = [sys.executable, "-c", code, *command(worse)[4:]]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, env=environment)
+    done = attempt(arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
     if poison == "rate":
@@ -149,5 +146,5 @@ def test_a_finished_run_says_how_to_train_longer(curve):
     printed = run(command(config, "--resume", "True"))
     assert "has finished its 4 epochs; to train longer, begin a new run from its best model" in printed
     longer = dataclasses.replace(config, epochs=6, resume=True)
-    done = subprocess.run(command(longer), capture_output=True, text=True, timeout=300)
+    done = attempt(command(longer))
     assert done.returncode == 2 and "epochs: 4 then, 6 now): to train longer" in done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import STOP_EARLY, command, equal, launched, run, scores, weights
+from helpers import STOP_EARLY, attempt, command, equal, launched, run, scores, weights
 from safetensors.torch import load_file
 
 from depthkit.data.datasets import NYUDepthV2
@@ -123,9 +123,7 @@ def test_time_that_ends_within_an_epoch_of_few_batches_leaves_its_score(finished
 
 def test_resuming_with_another_recipe_is_refused(finished):
     config, _ = finished
-    done = subprocess.run(
-        command(dataclasses.replace(config, lr=1e-3), "--resume", "True"), capture_output=True, text=True, timeout=300
-    )
+    done = attempt(command(dataclasses.replace(config, lr=1e-3), "--resume", "True"))
     assert done.returncode != 0
     assert "belongs to another configuration (lr: 0.0003 then, 0.001 now)" in done.stderr
 
@@ -136,9 +134,7 @@ def test_bad_data_stops_a_run_before_it_begins(config, tmp_path):
     root = shutil.copytree(config.data, tmp_path / "data")
     bad = next((root / "train").rglob("*.h5"))
     bad.write_bytes(bad.read_bytes()[:500])
-    done = subprocess.run(
-        command(dataclasses.replace(config, data=str(root))), capture_output=True, text=True, timeout=300
-    )
+    done = attempt(command(dataclasses.replace(config, data=str(root))))
     assert done.returncode != 0
     assert bad.name in done.stderr and done.returncode == 2 and "Traceback" not in done.stderr
     assert not Path(config.output, "history.json").exists()
