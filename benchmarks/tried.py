@@ -161,11 +161,12 @@ def thread_pass(root, size, images):
     return run
 
 
-def process_pass(root, size, images):
-    """The same in one worker process, as `depthkit.train` has it."""
+def process_pass(root, size, images, fresh=False):
+    """The same in one worker process, as `depthkit.train` has it; `fresh`: with memory of its own for each batch."""
     dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
     dataset.files = dataset.files[:images]
     loader = train_loader(dataset, BATCH, 1, 0, workers=1)
+    loader.collate_fn = default_collate if fresh else loader.collate_fn
 
     def run():
         for batch in loader:
@@ -213,6 +214,7 @@ def report(quick):
     yield from table("Mean difference of the bundled model's prediction, of its spread", "", errors)
     root, images = sample.unpack_sample("rooms", SAMPLE_CACHE), 16 if quick else 96
     passes = {AS_IT_IS: process_pass(root, size, images), "one thread": thread_pass(root, size, images)}
+    passes["fresh memory for each batch"] = process_pass(root, size, images, fresh=True)
     yield from lines(f"Training pipeline at {size}, one worker, {images} images", passes, rounds)
     yield from lines("Scores of 8 maps of 480 × 640", score_variants(8, 480, 640), rounds)
     with tempfile.TemporaryDirectory() as folder:
