@@ -43,7 +43,7 @@ test: $(READY)  ## unit tests, then the notebooks through nbmake
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n auto --dist loadfile tests
 	@echo "==> Notebooks through nbmake, with 2 epochs instead of 6: that they run is tested here, not how good it gets ..."
 	@# 04 trains in two processes; 05 and 06 read what it left. The others keep to one core, and run side by side.
-	@export DEPTHKIT_RUNS="$$(mktemp -d)" DEPTHKIT_RECIPE=epochs=2; nbmake() { $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 "$$@"; }; \
+	@export DEPTHKIT_RUNS="$$(mktemp -d)" DEPTHKIT_RECIPE=epochs=2; trap 'rm -rf "$$DEPTHKIT_RUNS"' EXIT; nbmake() { $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 "$$@"; }; \
 		OMP_NUM_THREADS=1 nbmake -n 2 notebooks/0[123]* && nbmake notebooks/04* && OMP_NUM_THREADS=1 nbmake -n 2 notebooks/0[56]*
 
 test-slow: $(READY)  ## the tests that take minutes

@@ -1,8 +1,10 @@
 """What several test files share: small real data, the command line of a run, and what a run left."""
 
+import atexit
 import dataclasses
 import multiprocessing
 import os
+import random
 import runpy
 import signal
 import subprocess
@@ -83,11 +85,13 @@ def attempt(arguments, **environment):
     """The same whether it succeeds or not, as `subprocess.run` would return it."""
     with tempfile.TemporaryDirectory() as folder:
         printed = [Path(folder, name) for name in ("stdout", "stderr")]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
         process = WARM.Process(target=_perform, args=(arguments[1:], printed, environment, Path.cwd()))
         process.start()
         process.join(300)
         if process.is_alive():
             process.kill()
+            process.join()
             raise TimeoutError(f"{arguments} did not end: {[path.read_text() for path in printed]}")
         return subprocess.CompletedProcess(arguments, process.exitcode, *(path.read_text() for path in printed))
 
@@ -95,14 +99,23 @@ def attempt(arguments, **environment):
 def _perform(arguments, printed, environment, folder):
     for number, path in enumerate(printed, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    os.environ |= {"OMP_NUM_THREADS": "1"} | environment
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(folder)
+    # What else a new interpreter would have of its own (but for the seed of hashes, which all of a server share).
+    multiprocessing.process._parent_process = None
+    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    random.seed()
+    np.random.seed()  # noqa: NPY002 (the global state is what must not be shared)
     option, program, *rest = arguments
     sys.argv = [program if option == "-m" else "-c", *rest]
-    if option == "-m":
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
-    else:
-        exec(program, {"__name__": "__main__"})
+    try:
+        if option == "-m":
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            exec(program, {"__name__": "__main__"})
+    finally:
+        atexit._run_exitfuncs()
 
 
 def weights(config, which="last"):

@@ -17,6 +17,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import build_sample
 import cv2
 import kinect
 import numpy as np
@@ -31,9 +32,10 @@ from depthkit.scoring.evaluate import evaluate
 from depthkit.scoring.statistics import summarise
 
 RESULT = REPOSITORY / "data" / "learning_curve.json"
-HELD_OUT = 100  # rooms, the last ones, to pick epochs on
+HELD_OUT = range(880, 980)  # numbers of the rooms to pick epochs on
+TEST = build_sample.MORE["rooms/further"]  # numbers of the rooms that are test rooms of the sample
 LABELS = ("exact", "sensor")
-IMAGES = (12, 25, 50, 100, 200, 400, 800)
+IMAGES = (12, 25, 50, 100, 200, 400, 1000)
 RECIPE = dict(encoder="tiny", size=168, batch_size=4, lr=3e-4, decoder_lr_factor=1.5, silog_lambda=0.2, workers=0)
 RECIPE |= dict(epochs=6, warmup_epochs=0.5)  # one process takes the batch that notebook 04 gives to two
 MODELS = {
@@ -45,10 +47,13 @@ LEAST_IMAGES = 96  # of an epoch: few images are seen more often in it, so that 
 
 
 def pack(raw: Path, work: Path) -> None:
-    """Write every rendered room once with exact depth and clean colour, and once as the simulated sensor sees it."""
-    paths = sorted((raw / "more" / "train").rglob("*.json"))
-    for number, path in enumerate(paths):
-        split = "held_out" if number >= len(paths) - HELD_OUT else "train"
+    """Write every room but test rooms: with exact depth and clean colour, and as the simulated sensor sees it."""
+    paths = {int(path.parent.name[-4:]): path for path in sorted((raw / "more" / "train").rglob("*.json"))}
+    if missing := set(HELD_OUT) - paths.keys():
+        raise SystemExit(f"{raw}: no room {min(missing)} of those to pick epochs on; render the set `more` there")
+    for number in sorted(set(paths) - set(TEST)):
+        path = paths[number]
+        split = "held_out" if number in HELD_OUT else "train"
         image = cv2.imread(str(path.with_suffix(".png")))[..., ::-1]
         depth, record = np.load(path.with_suffix(".npy")), json.loads(path.read_text())
         rng = np.random.default_rng(zlib.crc32(path.parent.name.encode()))
@@ -56,13 +61,15 @@ def pack(raw: Path, work: Path) -> None:
         for labels, (colour, metres) in zip(LABELS, ((image, depth), sensor), strict=True):
             target = work / labels / split / path.parent.name / "00000.h5"
             write_h5(target, colour, metres, record)
-    print(f"{len(paths)} rooms in {work}")
+    print(f"{len(set(paths) - set(TEST))} rooms in {work}")
 
 
 def subset(work: Path, labels: str, images: int) -> str:
     """A split of the first `images` rooms, as links, several to a room where they are few; its name."""
     name = f"train_{images:04d}"
     rooms = sorted((work / labels / "train").iterdir())[:images]
+    if len(rooms) < images:
+        raise SystemExit(f"{work}: {len(rooms)} training rooms, and {images} are asked for; render and pack more")
     for number in range(max(images, LEAST_IMAGES)):
         room = rooms[number % images]
         target = work / labels / name / room.name
@@ -101,7 +108,10 @@ def scores(model, test: list[NYUDepthV2]) -> dict:
 def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
     rooms = unpack_sample("rooms", SAMPLE_CACHE)
     test = [NYUDepthV2(rooms, "val"), NYUDepthV2(rooms, "further")]
-    result = read_json(RESULT) if RESULT.exists() else {"recipe": RECIPE, "held_out_rooms": HELD_OUT, "points": []}
+    asked = {"recipe": RECIPE, "held_out_rooms": len(HELD_OUT), "test_rooms": sum(map(len, test))}
+    result = read_json(RESULT) if RESULT.exists() else asked | {"points": []}
+    if changed := [name for name, value in asked.items() if result.get(name) != value]:
+        raise SystemExit(f"{RESULT} was measured with another {' and '.join(changed)}: move it away to begin anew")
     for seed in seeds:
         for kind in labels:
             for count in images:
@@ -128,6 +138,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=("two numbers", *MODELS), default=("two numbers", *MODELS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     args = parser.parse_args()
+    if args.action == "pack" and args.raw is None:
+        parser.error("pack needs --raw")
     if args.action == "pack":
         pack(args.raw, args.work)
     else:

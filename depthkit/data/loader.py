@@ -42,12 +42,13 @@ class SharedBatches:
     """Collate samples of equal shapes into memory that a worker shares with its consumer, and uses again and again.
 
     By default each batch gets fresh memory, which the system clears, and both processes map, page by page: that takes
-    longer than to make the pictures. Here a batch changes when the worker makes its sixth after it, so that it holds
-    until its consumer has taken three more; the loader itself fetches two ahead.
+    longer than to make the pictures. Here a batch changes when the worker makes its fifth after it, and the loader lets
+    it make two ahead: a batch holds until its consumer has taken two more; one more, behind `accelerator.prepare`,
+    which takes one ahead.
     """
 
     def __init__(self) -> None:
-        self.places: list[dict[str, Tensor]] = [{} for _ in range(6)]
+        self.places: list[dict[str, Tensor]] = [{} for _ in range(5)]
         self.made = 0
 
     def __call__(self, samples: list[Sample]) -> dict[str, Any]:
@@ -65,8 +66,8 @@ class SharedBatches:
 
 def train_loader(dataset: DepthDataset, batch_size: int, num_processes: int, seed: int, workers: int = 0) -> DataLoader:
     """Batches of one process; `accelerator.prepare` deals them out, so a step sees the same images for any split of a
-    global batch over processes. The incomplete last batch is dropped. With workers, a batch holds until three more were
-    taken (`SharedBatches`).
+    global batch over processes. The incomplete last batch is dropped. With workers, a batch does not hold for ever
+    (`SharedBatches`).
 
     Raises: InputError when the split is smaller than one global batch.
     """

@@ -191,11 +191,12 @@ def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> 
     """Write a video's frames beside their depth, in colours whose limits follow slowly; returns what to print.
 
     One thread reads ahead and one writes behind, so that the network waits for neither. Raises: DataError when no frame
-    can be decoded.
+    can be decoded, or not all can be written.
     """
     capture = cv2.VideoCapture(str(file))
     rate, total = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     limits = writer = written = None
+    count = 0
     name = f"{target}_depth.mp4" if metres else f"{target}_disparity.mp4"
 
     def write(frame: np.ndarray, prediction: np.ndarray) -> None:
@@ -206,7 +207,7 @@ def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> 
         picture = cv2.hconcat([frame, colours])
         if writer is None:
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            writer = cv2.VideoWriter(str(draft), code, rate if rate > 0 else 25, picture.shape[1::-1])
+            writer = cv2.VideoWriter(str(draft), code, rate if 1 <= rate <= 240 else 25, picture.shape[1::-1])
         writer.write(picture)
         bar.update()
 
@@ -225,12 +226,18 @@ def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> 
             if written:
                 written.result()  # one frame behind at most; raises what went wrong there
             written = scribe.submit(write, frame, prediction)
+            count += 1
         if written is None:
             raise DataError(f"{file}: no frame of it can be decoded; convert it to an .mp4 with H.264")
         written.result()
-        writer.release()
+        writer.release()  # which, like the rest of it, says nothing when it fails
+        kept = int(cv2.VideoCapture(str(draft)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if kept != count:
+            why = "is the disk full, or do its frames change their size?"
+            raise DataError(f"{file}: {kept} of {count} frames could be written to {name}: {why}")
         draft.replace(name)
-    return f"frames and prediction side by side in {name}{words}"
+    cut = f"; only {count} of {total} frames could be decoded" if count < 0.9 * total else ""
+    return f"frames and prediction side by side in {name}{words}{cut}"
 
 
 def _is_video(file: Path) -> bool:

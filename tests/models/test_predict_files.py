@@ -170,3 +170,65 @@ def test_a_video_becomes_frames_beside_their_depth(models, tmp_path):
     assert np.allclose([np.median(frame[:, :80]) for frame in frames], [0, 120, 240], atol=8)
     assert np.ptp(frames[1][:, 80:]) > 30  # the right half holds colours, not the grey frame
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["clip_depth.mp4"]
+
+
+def clip(path, frames, shape=(60, 80)):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 12.5, shape[::-1])
+    for level in range(frames):
+        writer.write(np.full((*shape, 3), 10 * level, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_that_cannot_be_written_whole_is_named_and_leaves_the_earlier_one(models, tmp_path, monkeypatch):
+    """Frames that OpenCV drops without a word: of another size here, as they would be on a full disk."""
+    source = clip(tmp_path / "clip.mp4", 4)
+    predict_files(models / "metric", [source], tmp_path / "o")
+    before = (tmp_path / "o" / "clip_depth.mp4").read_bytes()
+    joined, calls = cv2.hconcat, []
+
+    def wider_after_two(pictures):
+        calls.append(1)
+        return joined([*pictures, pictures[0]] if len(calls) > 2 else pictures)
+
+    monkeypatch.setattr(cv2, "hconcat", wider_after_two)
+    with pytest.raises(InputError, match=r"clip\.mp4: 2 of 4 frames could be written .*: is the disk full"):
+        predict_files(models / "metric", [source], tmp_path / "o")
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["clip_depth.mp4"]
+    assert (tmp_path / "o" / "clip_depth.mp4").read_bytes() == before
+
+
+@pytest.mark.parametrize("rate", [0, 90_000, 12.5])
+def test_a_rate_that_no_mp4_has_is_replaced(models, tmp_path, monkeypatch, rate):
+    class Capture:
+        """A video that says it has that rate, and 10 frames, of which 4 can be decoded."""
+
+        def __init__(self, path):
+            self.real = real(path)
+
+        def get(self, what):
+            if self.real.get(cv2.CAP_PROP_FRAME_WIDTH) == 160:  # the result, looked at again
+                return self.real.get(what)
+            return {cv2.CAP_PROP_FPS: rate, cv2.CAP_PROP_FRAME_COUNT: 10}[what]
+
+        def read(self):
+            return self.real.read()
+
+    real, source = cv2.VideoCapture, clip(tmp_path / "clip.mp4", 4)
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    predict_files(models / "metric", [source], tmp_path / "o")
+    monkeypatch.setattr(cv2, "VideoCapture", real)
+    found = real(str(tmp_path / "o" / "clip_depth.mp4")).get(cv2.CAP_PROP_FPS)
+    assert found == pytest.approx(rate if rate == 12.5 else 25)
+
+
+def test_a_video_that_ends_early_is_said_to(models, tmp_path, capfd):
+    whole = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (80, 60))
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        whole.write(rng.integers(0, 256, (60, 80, 3), np.uint8))
+    whole.release()
+    content = (tmp_path / "clip.avi").read_bytes()
+    (tmp_path / "clip.avi").write_bytes(content[: len(content) // 2])
+    predict_files(models / "metric", [tmp_path / "clip.avi"], tmp_path / "o")
+    assert "of 30 frames could be decoded" in capfd.readouterr().out
