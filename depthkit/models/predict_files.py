@@ -4,13 +4,10 @@ import contextlib
 import glob
 import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from PIL import ExifTags, Image
@@ -24,6 +21,7 @@ from depthkit.data.readers import LISTED, PHOTOS, DataError, read_image
 from depthkit.errors import InputError
 from depthkit.models.build import canonical_focal, load_model
 from depthkit.models.calibration import load_calibration, predict_calibrated
+from depthkit.models.predict_video import predict_video
 from depthkit.run_folder import replaced_file
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -188,55 +186,17 @@ def _predict_photo(predict: Predict, file: Path, target: Path, metres: bool) -> 
 
 
 def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> str:
-    """Write a video's frames beside their depth, in colours whose limits follow slowly; returns what to print.
+    """Write a video's frames beside their depth; returns what to print. Raises: DataError as `predict_video`."""
+    name = Path(f"{target}_depth.mp4" if metres else f"{target}_disparity.mp4")
+    words = ""
 
-    One thread reads ahead and one writes behind, so that the network waits for neither. Raises: DataError when no frame
-    can be decoded, or not all can be written.
-    """
-    capture = cv2.VideoCapture(str(file))
-    rate, total = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    limits = writer = written = None
-    count = 0
-    name = f"{target}_depth.mp4" if metres else f"{target}_disparity.mp4"
+    def of_frame(image: np.ndarray) -> np.ndarray:
+        nonlocal words
+        prediction, _, words = predict(None, image)
+        return prediction
 
-    def write(frame: np.ndarray, prediction: np.ndarray) -> None:
-        nonlocal limits, writer
-        now = np.percentile(prediction, [1, 99])
-        limits = now if limits is None else 0.9 * limits + 0.1 * now
-        colours = coloured(prediction, np.isfinite(prediction), limits, near_is_large=not metres)
-        picture = cv2.hconcat([frame, colours])
-        if writer is None:
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            writer = cv2.VideoWriter(str(draft), code, rate if 1 <= rate <= 240 else 25, picture.shape[1::-1])
-        writer.write(picture)
-        bar.update()
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=target.parent) as folder,
-        tqdm(total=total, leave=False, disable=None) as bar,
-        ThreadPoolExecutor(1) as reader,
-        ThreadPoolExecutor(1) as scribe,
-    ):
-        draft = Path(folder, "draft.mp4")
-        ahead = reader.submit(capture.read)
-        while (frame := ahead.result()[1]) is not None:
-            ahead = reader.submit(capture.read)
-            prediction, _, words = predict(None, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-            if written:
-                written.result()  # one frame behind at most; raises what went wrong there
-            written = scribe.submit(write, frame, prediction)
-            count += 1
-        if written is None:
-            raise DataError(f"{file}: no frame of it can be decoded; convert it to an .mp4 with H.264")
-        written.result()
-        writer.release()  # which, like the rest of it, says nothing when it fails
-        kept = int(cv2.VideoCapture(str(draft)).get(cv2.CAP_PROP_FRAME_COUNT))
-        if kept != count:
-            why = "is the disk full, or do its frames change their size?"
-            raise DataError(f"{file}: {kept} of {count} frames could be written to {name}: {why}")
-        draft.replace(name)
-    cut = f"; only {count} of {total} frames could be decoded" if count < 0.9 * total else ""
+    frames, total = predict_video(of_frame, file, name, near_is_large=not metres)
+    cut = f"; only {frames} of {total} frames could be decoded" if frames < 0.9 * total else ""
     return f"frames and prediction side by side in {name}{words}{cut}"
 
 
