@@ -102,7 +102,9 @@ def two_numbers(work: Path, labels: str, images: int, test: list[NYUDepthV2]) ->
 
 def scores(model, test: list[NYUDepthV2]) -> dict:
     records = [record for rooms in test for record in evaluate(model, rooms)]
-    return summarise(records)["abs_rel"] | {"by_image": {record["name"]: record["abs_rel"] for record in records}}
+    return summarise(records)["abs_rel"] | {
+        "by_image": {record["name"]: round(record["abs_rel"], 5) for record in records}
+    }
 
 
 def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
