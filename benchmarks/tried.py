@@ -166,7 +166,8 @@ def process_pass(root, size, images, fresh=False):
     dataset, _ = open_splits(TrainConfig(data=str(root), size=size))
     dataset.files = dataset.files[:images]
     loader = train_loader(dataset, BATCH, 1, 0, workers=1)
-    loader.collate_fn = default_collate if fresh else loader.collate_fn
+    if fresh:
+        loader.collate_fn = default_collate
 
     def run():
         for batch in loader:

@@ -23,7 +23,7 @@ import kinect
 import numpy as np
 
 from depthkit.course.sample import unpack_sample, write_h5
-from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS
+from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS, Settings
 from depthkit.data.datasets import NYUDepthV2
 from depthkit.models.build import load_model
 from depthkit.run_folder import read_json, write_json
@@ -36,8 +36,11 @@ HELD_OUT = range(880, 980)  # numbers of the rooms to pick epochs on
 TEST = build_sample.MORE["rooms/further"]  # numbers of the rooms that are test rooms of the sample
 LABELS = ("exact", "sensor")
 IMAGES = (12, 25, 50, 100, 200, 400, 1000)
-RECIPE = dict(encoder="tiny", size=168, batch_size=4, lr=3e-4, decoder_lr_factor=1.5, silog_lambda=0.2, workers=0)
-RECIPE |= dict(epochs=6, warmup_epochs=0.5)  # one process takes the batch that notebook 04 gives to two
+COURSE = Settings("sample", SAMPLE_CACHE, SAMPLE_CACHE, str(TINY_WEIGHTS), "tiny", 2)
+FIELDS = ("encoder", "size", "lr", "decoder_lr_factor", "silog_lambda", "epochs", "warmup_epochs", "workers")
+RECIPE = {name: getattr(COURSE.train_config(), name) for name in FIELDS}
+# One process takes the batch that notebook 04 gives to two.
+RECIPE |= dict(batch_size=COURSE.num_processes * COURSE.train_config().batch_size)
 MODELS = {
     "full": dict(weights=str(TINY_WEIGHTS), init="neck"),
     "frozen": dict(weights=str(TINY_WEIGHTS), init="neck", freeze_encoder=True),
@@ -51,7 +54,8 @@ def pack(raw: Path, work: Path) -> None:
     paths = {int(path.parent.name[-4:]): path for path in sorted((raw / "more" / "train").rglob("*.json"))}
     if missing := set(HELD_OUT) - paths.keys():
         raise SystemExit(f"{raw}: no room {min(missing)} of those to pick epochs on; render the set `more` there")
-    for number in sorted(set(paths) - set(TEST)):
+    numbers = sorted(paths.keys() - TEST)
+    for number in numbers:
         path = paths[number]
         split = "held_out" if number in HELD_OUT else "train"
         image = cv2.imread(str(path.with_suffix(".png")))[..., ::-1]
@@ -61,7 +65,7 @@ def pack(raw: Path, work: Path) -> None:
         for labels, (colour, metres) in zip(LABELS, ((image, depth), sensor), strict=True):
             target = work / labels / split / path.parent.name / "00000.h5"
             write_h5(target, colour, metres, record)
-    print(f"{len(set(paths) - set(TEST))} rooms in {work}")
+    print(f"{len(numbers)} rooms in {work}")
 
 
 def subset(work: Path, labels: str, images: int) -> str:
@@ -140,12 +144,12 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=("two numbers", *MODELS), default=("two numbers", *MODELS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     args = parser.parse_args()
-    if args.action == "pack" and args.raw is None:
-        parser.error("pack needs --raw")
-    if args.action == "pack":
-        pack(args.raw, args.work)
-    else:
+    if args.action == "run":
         run(args.work, args.images, args.labels, args.models, args.seeds)
+    elif args.raw is None:
+        parser.error("pack needs --raw")
+    else:
+        pack(args.raw, args.work)
 
 
 if __name__ == "__main__":

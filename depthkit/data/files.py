@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,12 @@ def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
         size = f"{made_for[1]} × {made_for[0]}"
         raise DataError(f"{path}: measured at {size}, but the photo has {width} × {height}: give it a .json of its own")
     return camera if made_for == shape else camera.scaled(width / made_for[1], height / made_for[0])
+
+
+def listed(names: Iterable[object], limit: int = 5) -> str:
+    """Join the first `limit` names, and say how many more there are."""
+    every = [str(name) for name in names]
+    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
 
 
 def spread(count: int, most: int) -> list[int]:

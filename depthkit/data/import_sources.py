@@ -1,7 +1,7 @@
 """Finding photos, their depth maps and their cameras in folders as sensors, tools and public data sets leave them."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import yaml
 from scipy.spatial import KDTree
 
 from depthkit.camera import Intrinsics
-from depthkit.data.files import parse_camera, walk
+from depthkit.data.files import listed, parse_camera, walk
 from depthkit.data.readers import named_errors, open_h5, picture_shape
 from depthkit.errors import InputError
 
@@ -45,12 +45,6 @@ class Frame:
 
 
 Found = tuple[list[Frame], list[str]]  # in the order of the sequence, and what was left out, in words
-
-
-def listed(names: Iterable[object], limit: int = 5) -> str:
-    """Join the first `limit` names, and say how many more there are."""
-    every = [str(name) for name in names]
-    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
 
 
 def files_below(source: Path, leave_out: Path, broken: list[str]) -> list[Path]:

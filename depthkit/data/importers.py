@@ -20,8 +20,8 @@ from tqdm import tqdm
 from depthkit.camera import disparity_to_depth, ray_distance_to_depth
 from depthkit.data import import_sources as sources
 from depthkit.data import readers
-from depthkit.data.files import spread
-from depthkit.data.import_sources import CAMERA_KEYS, Cameras, Frame, ReadArray, SourceKind, listed
+from depthkit.data.files import listed, spread
+from depthkit.data.import_sources import CAMERA_KEYS, Cameras, Frame, ReadArray, SourceKind
 from depthkit.data.scenes import choose_scenes, scenes_of
 from depthkit.data.units import doubts_of_units
 from depthkit.errors import InputError

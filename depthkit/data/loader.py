@@ -66,8 +66,8 @@ class SharedBatches:
 
 def train_loader(dataset: DepthDataset, batch_size: int, num_processes: int, seed: int, workers: int = 0) -> DataLoader:
     """Batches of one process; `accelerator.prepare` deals them out, so a step sees the same images for any split of a
-    global batch over processes. The incomplete last batch is dropped. With workers, a batch does not hold for ever
-    (`SharedBatches`).
+    global batch over processes. The incomplete last batch is dropped. With workers, a batch holds until two more
+    were taken (`SharedBatches`).
 
     Raises: InputError when the split is smaller than one global batch.
     """

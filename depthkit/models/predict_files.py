@@ -196,6 +196,7 @@ def _predict_video(predict: Predict, file: Path, target: Path, metres: bool) -> 
         return prediction
 
     frames, total = predict_video(of_frame, file, name, near_is_large=not metres)
+    # Well below, as some kinds of file state an estimate.
     cut = f"; only {frames} of {total} frames could be decoded" if frames < 0.9 * total else ""
     return f"frames and prediction side by side in {name}{words}{cut}"
 

@@ -10,6 +10,7 @@ from accelerate.utils import broadcast_object_list
 
 from depthkit.data.check import check, compare_splits
 from depthkit.data.datasets import DepthDataset, open_split
+from depthkit.data.files import listed
 from depthkit.data.overview import suggest_max_depth
 from depthkit.data.scenes import hold_out, scenes_of
 from depthkit.data.transforms import TrainTransform
@@ -84,10 +85,9 @@ def held_out_in_words(train_set: DepthDataset, select_set: DepthDataset) -> str:
     """How many pictures are held out, and of which scenes."""
     files = [*train_set.files, *select_set.files]
     names = scenes_of([path.relative_to(select_set.folder).as_posix() for path in files])
-    scenes = sorted(set(names[len(train_set) :]))
-    more = f" and {len(scenes) - 5} more" if len(scenes) > 5 else ""
+    scenes = listed(sorted(set(names[len(train_set) :])))
     share = f"{len(select_set)} of {len(files)} training pictures ({len(select_set) / len(files):.1%})"
-    return f"{share}, of the scenes {', '.join(scenes[:5])}{more}"
+    return f"{share}, of the scenes {scenes}"
 
 
 def refuse_other_scenes(config: TrainConfig, select_set: DepthDataset) -> None:
