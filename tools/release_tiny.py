@@ -1,6 +1,7 @@
 """Turn a finished pre-training run into the bundled weights: fp16 safetensors, scores, training curve, model card.
 
 python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [--out weights/tiny-relative]
+python tools/release_tiny.py    # no new weights: score those that are there again, and put the table into their card
 
 The runs are given in their order, each begun from the best weights of the one before. Scores are those of the rounded
 weights, as a reader loads them. `frames.json` beside them lists every training picture with its perceptual hash, so
@@ -8,6 +9,7 @@ that a test can see that none of them is a test picture.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import torch
@@ -20,12 +22,14 @@ from depthkit.data.duplicates import difference_hash
 from depthkit.data.readers import read_image
 from depthkit.models.build import build_model, load_model, save_model
 from depthkit.run_folder import read_json, write_json
+from depthkit.scoring.baselines import ROWS, RowPrior
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import Protocol
 from depthkit.training.config import TrainConfig
 
 CARD = Path(__file__).with_name("tiny_card.md")
-ROWS = ("abs_rel", "rmse", "log10", "d1")
+TABLE = re.compile(r"(<!-- scores -->\n(?:\|.*\n){2})(?:\|.*\n)*(<!-- end -->)")
+COLUMNS = ("abs_rel", "rmse", "log10", "d1")
 
 
 def test_sets():
@@ -39,18 +43,30 @@ def test_sets():
     }
 
 
-def score(model, out):
-    """Rows of the card's table: the model, and the same architecture with random weights, on each test set."""
+def vertical_ramp():
+    """A relative model that takes no look at the picture: its disparity rises evenly from the top row to the bottom."""
+    ramp = RowPrior(torch.linspace(0, 1, ROWS))
+    ramp.config.depth_estimation_type = "relative"
+    return ramp
+
+
+def score(out):
+    """Rows of the card's table: the model in `out`, a ramp, and the same architecture with random weights, on each
+    test set. Writes the model's records beside it."""
     torch.manual_seed(0)
-    untrained = build_model("tiny", "relative").eval()
+    model, untrained = load_model(out), build_model("tiny", "relative").eval()
     lines = []
     for name, (dataset, protocol) in test_sets().items():
-        for label, candidate in (("this model", model), ("random weights", untrained)):
+        for label, candidate in (
+            ("this model", model),
+            ("vertical ramp", vertical_ramp()),
+            ("random weights", untrained),
+        ):
             report = evaluation_report(evaluate(candidate, dataset, protocol), protocol, model=label, data=name)
             if candidate is model:
                 write_json(out / "eval" / f"{name}.json", report)
             summary = report["summary"]
-            cells = [f"{summary[key]['mean']:.3f}" for key in ROWS]
+            cells = [f"{summary[key]['mean']:.3f}" for key in COLUMNS]
             if report["images"] > 1:
                 cells[0] += f" ({summary['abs_rel']['low']:.3f} to {summary['abs_rel']['high']:.3f})"
             lines.append(f"| {name} ({report['images']}) | {label} | {' | '.join(cells)} |")
@@ -70,12 +86,8 @@ def seconds(rows):
     return sum(row["train_seconds"] + row["eval_seconds"] for row in rows)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, nargs="+")
-    parser.add_argument("--mixed", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "weights" / "tiny-relative")
-    args = parser.parse_args()
+def release(args):
+    """Write weights, frames, history and a card without its table."""
     rows = [{"run": run.name} | row for run in args.runs for row in read_json(run / "history.json")]
     for run in args.runs:
         TrainConfig(**(read_json(run / "config.json") | {"resume": False}))  # the card's commands would work with it
@@ -85,7 +97,6 @@ def main():
     write_json(args.out / "frames.json", frames)
     write_json(args.out / "history.json", rows)
     facts = {
-        "TABLE": score(load_model(args.out), args.out),
         "FRAMES": len(frames),
         "SCENES": len({frame["name"].split("/")[0] for frame in frames}),
         "VAL": len(list(args.mixed.glob("val/**/*.h5"))),
@@ -101,7 +112,24 @@ def main():
     for key, value in facts.items():
         text = text.replace("{{" + key + "}}", str(value))
     (args.out / "README.md").write_text(text)
-    print(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, nargs="+")
+    parser.add_argument("--mixed", type=Path)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "weights" / "tiny-relative")
+    args = parser.parse_args()
+    if bool(args.runs) != bool(args.mixed):
+        parser.error("--runs and --mixed go together")
+    if args.runs:
+        release(args)
+    table, card = score(args.out), args.out / "README.md"
+    text, places = TABLE.subn(lambda found: f"{found[1]}{table}\n{found[2]}", card.read_text())
+    if places != 1:
+        parser.error(f"{card} has {places} tables of scores instead of one")
+    card.write_text(text)
+    print(table)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -127,7 +128,8 @@ def start(config: TrainConfig) -> Accelerator:
     )
     accelerator.register_save_state_pre_hook(checkpoints.refuse_non_finite)
     accelerator.init_trackers("depthkit" if config.tracker in ("wandb", "trackio") else "tensorboard")
-    accelerator.print(f"{accelerator.num_processes} process(es) on {accelerator.device.type}, {config.encoder}")
+    begin = f"from {Path(config.weights).name}" if config.weights else "from random weights: --weights names others"
+    accelerator.print(f"{accelerator.num_processes} process(es) on {accelerator.device.type}, {config.encoder} {begin}")
     return accelerator
 
 

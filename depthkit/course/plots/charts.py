@@ -25,8 +25,8 @@ def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figu
     score.plot(epochs, [row["abs_rel"] for row in rows], "o-", ms=3, label="model")
     if baseline is not None:
         score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
-        score.legend()
-    score.set(title="validation AbsRel", xlabel="epoch", ylabel="AbsRel (lower is better)", ylim=(0, None))
+        score.legend(loc="center right")
+    score.set(title="AbsRel where the epoch is picked", xlabel="epoch", ylabel="AbsRel (lower is better)", ylim=(0, None))
     rate.plot(epochs, [row["lr_encoder"] for row in rows], "o-", ms=3, label="encoder")
     rate.plot(epochs, [row["lr_decoder"] for row in rows], "s-", ms=3, label="decoder")
     rate.set(title="learning rate after the epoch", xlabel="epoch", ylabel="learning rate", ylim=(0, None))
@@ -128,7 +128,7 @@ def row_and_costs(rows: Named[Array], costs: Named[float], worst: Named[float], 
     row.legend(fontsize=8, loc="upper right")
     shown = bars.barh(list(costs), [costs[name] / worst[name] for name in costs], color=COLOURS[: len(costs)])
     bars.bar_label(shown, [f"{value:.3f}" for value in costs.values()], padding=3, fontsize=9)
-    bars.set(xlim=(0, 1.3), xlabel="share of the worst here", title="three losses")
+    bars.set(xlim=(0, 1.3), xlabel="share of the worst here", title="three losses and their values")
     bars.invert_yaxis()
     return fig
 

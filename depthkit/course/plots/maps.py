@@ -63,7 +63,8 @@ def predictions(items: Sequence[Sample], depths: Sequence[Sequence[Array]], name
         depths: for each of `items` a sequence of maps (H, W), metres: one for each of `names`.
     """
     columns = 2 + 2 * len(names)
-    fig, axes = new_axes(len(items), columns, 2.4 * columns, 1.95 * len(items))
+    height, width = np.shape(items[0]["depth"])
+    fig, axes = new_axes(len(items), columns, min(2.4, 1.8 * width / height + 0.4) * columns, 1.95 * len(items))
     error_cmap = ERROR_CMAP.resampled(64)  # as many as the eye tells apart in a busy map, in a lighter file
     for row, item, maps in zip(axes, items, depths, strict=True):
         truth = np.asarray(item["depth"])

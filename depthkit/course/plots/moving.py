@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib import cm, colors
 from matplotlib import pyplot as plt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from depthkit.course.plots.basics import Array, Figure, Named, Texts
 from depthkit.course.plots.maps import DEPTH_CMAP, depth_limits
@@ -93,7 +93,8 @@ def slider(frames: Iterable[Figure | Array], controls: Named[Texts], alt: str, s
     ]  # fmt: skip
     html = FIGURE.format(alt=escape(alt), frames=" ".join(webp), width=pictures[first].width, first=webp[first],
                          sliders="\n".join(sliders))  # fmt: skip
-    return Moving(html, _still(pictures[first]), alt)
+    stops = ", ".join(f"{name}: {labels[stop]}" for (name, labels), stop in zip(controls.items(), start, strict=True))
+    return Moving(html, _still(_named(pictures[first], stops)), alt)
 
 
 def compare(image: Array, truth: Array, prediction: Array, alt: str, step: int = 3) -> Moving:
@@ -115,7 +116,8 @@ def compare(image: Array, truth: Array, prediction: Array, alt: str, step: int =
         pictures=[f"data:image/webp;base64,{_encoded(picture)}" for picture in pictures],
         truth=b64encode(millimetres[0]).decode(), prediction=b64encode(millimetres[1]).decode(),
     )  # fmt: skip
-    half = [np.asarray(picture.resize((picture.width // 2, picture.height // 2))) for picture in pictures]
+    names = ("picture", "true depth", "predicted depth")
+    half = [_named(picture.reduce(2), name) for picture, name in zip(pictures, names, strict=True)]
     return Moving(html, _still(Image.fromarray(np.hstack(half))), alt)
 
 
@@ -126,6 +128,13 @@ def _picture(frame: Figure | Array) -> Image.Image:
     frame.savefig(png, format="png", dpi=100)
     plt.close(frame)
     return Image.open(png).convert("RGB")
+
+
+def _named(picture: Image.Image, text: str) -> Image.Image:
+    """Put a line of text above a still, which nobody can ask what it shows."""
+    named = ImageOps.expand(picture, (0, 22, 0, 0), "white")
+    ImageDraw.Draw(named).text((6, 3), text, fill="black", font=ImageFont.load_default(14))
+    return named
 
 
 def _encoded(picture: Image.Image) -> str:

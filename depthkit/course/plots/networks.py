@@ -22,11 +22,10 @@ def architecture(stages: Sequence[Stage]) -> Figure:
     A box's size goes with the root of its map's height and width.
     """
     fig, ax = plt.subplots(figsize=(12, 5.2), layout="constrained")
-    middle = (ROWS - 1) / 2  # the row of a stage with a single map
     side = max(max(shape[1:]) for shape in stages[0].shapes) ** 0.5
     places: dict[tuple[str, float], tuple[float, float, float, float]] = {}
     for x, stage in enumerate(stages):
-        rows = [middle] if len(stage.shapes) == 1 else list(range(ROWS))
+        rows = [0] if len(stage.shapes) == 1 else list(range(ROWS))
         shapes = stage.shapes[::-1] if stage.name == "fusion" else stage.shapes  # fused from the coarsest up
         for row, (channels, height, width) in zip(rows, shapes, strict=True):
             h, w = height**0.5 / side * 0.72, width**0.5 / side * 0.72
@@ -40,9 +39,9 @@ def architecture(stages: Sequence[Stage]) -> Figure:
         size = f"{stage.parameters / 1e6:.2f} M parameters" if stage.parameters else ""
         ax.text(2 * x, 0.75, stage.name, ha="center", fontsize=11, weight="bold")
         ax.text(2 * x, 0.56, size, ha="center", fontsize=9, color="0.3")
-    pairs: list[tuple[tuple[str, float], tuple[str, float]]] = [(("picture", middle), ("encoder", 0))]
+    pairs: list[tuple[tuple[str, float], tuple[str, float]]] = [(("picture", 0), ("encoder", 0))]
     pairs += [(("encoder", row), ("reassemble", row)) for row in range(ROWS)]
-    pairs += [(("reassemble", row), ("fusion", row)) for row in range(ROWS)] + [(("fusion", 0), ("head", middle))]
+    pairs += [(("reassemble", row), ("fusion", row)) for row in range(ROWS)] + [(("fusion", 0), ("head", 0))]
     for start, end in pairs:
         (x0, y0, w0, _), (x1, y1, w1, _) = places[start], places[end]
         _arrow(ax, (x0 + w0, y0), (x1 - w1, y1))
@@ -80,9 +79,10 @@ def pipeline(render: Array, exact: Array, photo: Array, sensor: Array, label: Ar
     for text, (x, y) in boxes.items():
         ax.add_patch(Rectangle((x, y), 4 / 3, 1, fc=COLOURS["fusion" if y else "encoder"], ec="0.35"))
         ax.text(x + 2 / 3, y + 0.5, text, ha="center", va="center", fontsize=10, weight="bold")
+    ax.add_patch(Rectangle((-0.08, 1.38), 3.5, 1.3, fc="none", ec="0.6", ls=":"))  # they are learnt from together
     for left in (3.4, 5.4, 7.4):
         _arrow(ax, (left, 0.5), (left + 0.56, 0.5))
-    _arrow(ax, (3.4, 2.1), (3.96, 2.1))
+    _arrow(ax, (3.45, 2.1), (3.96, 2.1))
     _arrow(ax, (4 + 2 / 3, 1.56), (4 + 2 / 3, 1.04))
     ax.set(xlim=(-0.1, 9.45), ylim=(-0.3, 2.7), aspect="equal")
     ax.set_axis_off()
