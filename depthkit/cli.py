@@ -5,6 +5,7 @@ import functools
 import inspect
 import io
 import itertools
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # who read it, `head` for example, has enough; what is left in the buffer has no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        _refuse(f"{error.filename}: {error.strerror}; name another place, or make room there")
 
 
 def _parse(arguments: list[str]) -> Callable[[], Any]:

@@ -105,7 +105,7 @@ def evaluate(
     dataset = open_split(layout, data, split, depth_scale)
     is_own = protocol == "plain" and fitted == "none" and not calibration
     own = farthest(network.config, dataset) if is_own else rules.max_depth
-    rules = replace(rules, align=fitted, max_depth=max_depth or own)
+    rules = replace(rules, align=fitted, max_depth=own if max_depth is None else max_depth)
     if layout == "nyu":
         print("the truth is {}: {:.1%} of its pixels are holes".format(*raw_or_filled(dataset)))
     is_there = (data / train_split).is_dir()
@@ -145,14 +145,14 @@ def calibrate(
         split: folder of the split
         depth_scale: layout folder: units of an integer depth file per metre (1000 for mm)
     """
-    from depthkit.models.calibration import calibrate
+    from depthkit.models.calibration import FILE, calibrate
 
     if bool(points) == bool(data):
         raise InputError("give either --points, a CSV of measured points, or --data, a data set with depth")
     result = calibrate(model, points or open_split(layout, data or "", split, depth_scale))
     print(result)
-    if result.kept:
-        print(f"saved with {model}: predict, evaluate and export use it from now on")
+    if (model / FILE).exists():
+        print(f"{model / FILE}{'' if result.kept else ', from before,'} is what predict, evaluate and export use")
 
 
 def export(

@@ -13,6 +13,7 @@ from helpers import attempt
 
 from depthkit.cli import main
 from depthkit.commands import COMMANDS
+from depthkit.data.importers import import_data
 from depthkit.models.build import build_model, save_model
 from depthkit.run_folder import write_json
 from depthkit.training.config import TrainConfig
@@ -92,7 +93,27 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
     assert "run/best" in refused(capsys, "evaluate", tmp_path / "run", tmp_path)
     assert "--points" in refused(capsys, "calibrate", tmp_path / "run" / "best")
     assert "--model" in refused(capsys, "predict", "photo.jpg")
+    (tmp_path / "file").touch()
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((60, 80, 3), np.uint8))
     assert "subcommand" in refused(capsys, "fly").lower() or "fly" in refused(capsys, "fly")
+    options = ("--model", tmp_path / "run" / "best", "--output", tmp_path / "file")
+    assert f"{tmp_path / 'file'}" in refused(capsys, "predict", tmp_path / "photo.png", *options)
+
+
+def test_no_number_counts_as_not_given(recordings, tmp_path, capsys):
+    data, model = tmp_path / "data", save_tiny(tmp_path)
+    import_data(recordings, data, "*.color.png", "*.depth.png", depth_scale=1000)
+    assert "depth_scale must be positive" in refused(capsys, "evaluate", model, data, "--depth_scale", 0)
+    for value in (0, -1, "nan"):
+        assert "max_depth must hold" in refused(capsys, "evaluate", model, data, "--max_depth", value)
+        assert "max_depth must be finite" in refused(capsys, "check", data, "--max_depth", value)
+
+
+def test_a_pipe_that_ends_early_is_no_defect(recordings, tmp_path):
+    import_data(recordings, tmp_path / "data", "*.color.png", "*.depth.png", depth_scale=1000)
+    code = "import os; os.close(1); r, w = os.pipe(); os.close(r); os.dup2(w, 1); import depthkit.cli as cli; "
+    done = attempt([sys.executable, "-c", f"{code}cli.main(['check', {str(tmp_path / 'data')!r}])"])
+    assert done.returncode == 1 and "Traceback" not in done.stderr
 
 
 def test_commands_that_need_no_more_than_their_names_say_so(tmp_path, capsys, monkeypatch):

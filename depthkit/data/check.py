@@ -59,6 +59,8 @@ def check(
     Raises: DataError that names every bad file (the first 20 of them, and how many more), what was found and the
     remedy; one if masks or depth maps leave no file enough pixels; one for depths that can't be metres.
     """
+    if max_depth is not None and not min_depth < max_depth < np.inf:
+        raise DataError(f"max_depth must be finite, and above min_depth, {min_depth:g} m; got {max_depth:g}")
     count, folder = len(dataset), str(dataset.folder)
     is_h5 = dataset.files[0].suffix.lower() in H5
     headers = spread(count, MOST_H5 if is_h5 and not deep else count)

@@ -237,7 +237,7 @@ def open_split(
 ) -> DepthDataset:
     """One split of a data set of some layout; the unit of an imported folder is known without being given."""
     if layout == "folder":
-        return RGBDFolder(root, split, depth_scale or imported_scale(root), transform)
+        return RGBDFolder(root, split, imported_scale(root) if depth_scale is None else depth_scale, transform)
     if layout == "mixed":
         from depthkit.data.mixed import MixedDisparity  # which builds on this module
 

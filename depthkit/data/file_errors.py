@@ -12,16 +12,16 @@ from depthkit.errors import InputError
 
 _COPY = "copy it again or remove it"
 MAGICK = "convert it: magick {name} -auto-orient {stem}.png"
-_RESAVE = 'save float32: tifffile.imwrite("{name}", tifffile.imread("{name}").astype("float32"))'
+_RESAVE = 'save float32, of depth one channel: tifffile.imwrite("{name}", tifffile.imread("{name}").astype("float32"))'
 _TIFF = rb"II\*\0|MM\0\*"
 _KINDS: tuple[tuple[bytes, str, tuple[str, ...], str], ...] = (  # first bytes, the real name, its suffixes, the remedy
     (rb"\Z", "an empty file", (), _COPY),
     (rb".{4}ftyp(hei|hev|mif1|msf1)", "a HEIC picture", (), MAGICK),
     (rb".{4}ftypavi", "an AVIF picture", (), MAGICK),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture", (), MAGICK),
-    (_TIFF, "a TIFF of values that are not read, such as 16- or 64-bit floats", (), _RESAVE),
+    (_TIFF, "a TIFF of values that are not read, such as 64-bit floats, or of channels that are not", (), _RESAVE),
     (rb"PF\s", "a PFM of three channels", (), 'keep one: cv2.imwrite("{name}", cv2.imread("{name}", -1)[..., 0])'),
-    (rb"\x89HDF", "an HDF5 file", (".h5", ".hdf5"), "rename it to {stem}.h5"),
+    (rb"\x89HDF", "an HDF5 file", (".h5", ".hdf5", ".mat"), "rename it to {stem}.h5"),
     (rb"PK\x03\x04", "a zip archive", (".npz",), "rename it to {stem}.npz if NumPy wrote it, else unpack it"),
     (rb"\x93NUMPY", "a NumPy array", (".npy",), "rename it to {stem}.npy"),
     (rb"\x76\x2f\x31\x01", "an OpenEXR picture", (".exr",), "rename it to {stem}.exr"),

@@ -109,6 +109,8 @@ def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
     height, width = shape
     camera = None
     try:
+        if {"hfov_deg", "fx"} <= values.keys() or any(isinstance(value, bool) for value in values.values()):
+            raise ValueError("two cameras, or none")
         made_for = int(values.get("height", height)), int(values.get("width", width))
         if "hfov_deg" in values:
             camera = Intrinsics.from_fov(float(values["hfov_deg"]), made_for[1], made_for[0])
@@ -116,7 +118,12 @@ def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
             camera = Intrinsics(*(float(values[name]) for name in ("fx", "fy", "cx", "cy")))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         pass
-    if camera is None or min(camera.fx, camera.fy, *made_for) <= 0 or not math.isfinite(sum(camera)):
+    if (
+        camera is None
+        or min(camera.fx, camera.fy, *made_for) <= 0
+        or not math.isfinite(sum(camera))
+        or not 0.002 < (made_for[1] / camera.fx) < 200
+    ):  # 0.1 to 179 degrees
         wanted = '{"fx", "fy", "cx", "cy"}, pixels, or {"hfov_deg"}, and "width" and "height" where they are known'
         raise DataError(f"{path}: {str(values)[:80]} is no camera; give numbers for {wanted}")
     if not same_proportions(shape, made_for):

@@ -1,31 +1,25 @@
-"""Finding photos, their depth maps and their cameras in folders as sensors, tools and public data sets leave them."""
+"""Finding photos and their depth maps in folders as sensors, tools and public data sets leave them."""
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
 import scipy.io
-import yaml
 from scipy.spatial import KDTree
 
-from depthkit.camera import Intrinsics
-from depthkit.data.files import listed, parse_camera, walk
-from depthkit.data.readers import named_errors, open_h5, picture_shape
+from depthkit.data.files import listed, walk
+from depthkit.data.readers import open_h5
 from depthkit.errors import InputError
 
 SourceKind = Literal["pairs", "tum", "nyu-mat", "kitti"]
 ReadArray = Callable[[], np.ndarray]
-Cameras = dict[str, tuple[Intrinsics, tuple[int, int]]]  # of each frame by its name, with the photo's width and height
 
 MAX_TIME_DIFFERENCE = 0.02  # seconds, as in associate.py of the TUM RGB-D benchmark
-CAMERA_KEYS = ("fx", "fy", "cx", "cy", "width", "height")
-NYU_CAMERA = dict(zip(CAMERA_KEYS, (518.857901, 519.469611, 325.582449, 253.736166, 640, 480), strict=True))
-"""The RGB camera of the NYU toolbox, camera_params.m."""
 CAMERA_FILES = ("camera.json", "camera-intrinsics.txt", "camera_intrinsics.yaml", "calib_cam_to_cam.txt")
 DEPTH_SCALES: dict[str, float] = {"tum": 5000, "kitti": 256}  # of the kinds that have their own
 KITTI_PHOTO = r"(?:.*/)?([^/]+)/image_02/data/([^/]+)\.(?:png|jpg)"
@@ -77,11 +71,23 @@ def find_frames(kind: SourceKind, source: Path, files: list[Path], rgb: str | No
     if kind == "nyu-mat":
         return find_nyu(source, files, depth)
     if kind == "kitti":  # annotated depth (Uhrig 2017) and the left colour photos of the raw drives
-        return find_matches(source, files, KITTI_PHOTO, KITTI_DEPTH)
+        frames, left_out = find_matches(source, files, KITTI_PHOTO, KITTI_DEPTH)
+        return [replace(frame, split=_kitti_split(frame)) for frame in frames], left_out
     if not (rgb and depth and "*" in rgb and "*" in depth):
         raise InputError(f"{source}: pairs need two patterns with *, such as --rgb '*.jpg' --depth '*.png'")
-    expressions = ["((?:.*/)?)" + "([^/]+)".join(map(re.escape, glob.split("*"))) for glob in (rgb, depth)]
-    return find_matches(source, files, *expressions)
+    return find_matches(source, files, *map(_expression, (rgb, depth)))
+
+
+def _expression(pattern: str) -> str:
+    """Turn a pattern of files in any folder into an expression: each * is a group, and so is the folder above."""
+    parts = re.sub(r"^(\./|\*\*/)+", "", pattern).split("*")
+    return "((?:.*/)?)" + "([^/]+)".join(re.escape(part).replace(r"\?", "[^/]") for part in parts)
+
+
+def _kitti_split(frame: Frame) -> Literal["train", "val"] | None:
+    """Take the benchmark's own split from the folder above the drive of a depth map, where it lies in one."""
+    above = Path(frame.depth).parents[4].name if isinstance(frame.depth, Path) else ""
+    return "train" if above == "train" else "val" if above == "val" else None
 
 
 def find_matches(source: Path, files: list[Path], rgb: str, depth: str) -> Found:
@@ -120,6 +126,7 @@ def find_tum(source: Path, files: list[Path]) -> Found:
         if (folder / "associations.txt").is_file():
             rows = _rows(folder / "associations.txt", 4)
             pairs = [(row[3], row[1]) if row[1].startswith("depth") else (row[1], row[3]) for row in rows]
+            pairs = list(dict.fromkeys(pairs))
             names = {name for pair in pairs for name in pair}
         else:
             photos, depths = _rows(folder / "rgb.txt", 2), _rows(folder / "depth.txt", 2)
@@ -151,14 +158,14 @@ def nearest_in_time(photos: list[list[str]], depths: list[list[str]]) -> list[tu
 
 
 def _rows(path: Path, fields: int) -> list[list[str]]:
-    """Read the rows of a TUM list: seconds and file name, once or twice."""
+    """Read the rows of a TUM list, seconds and file name, once or twice; in the order of time, and each once."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a TUM sequence has associations.txt, or rgb.txt and depth.txt")
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     for row in rows:
-        if len(row) != fields or not re.fullmatch(r"[\d.]+", row[0]):
+        if len(row) != fields or not re.fullmatch(r"\d+\.?\d*|\.\d+", row[0]):
             raise InputError(f"{path}: {' '.join(row)!r} must be {fields} fields, seconds and file name; mend the row")
-    return rows
+    return sorted(map(list, dict.fromkeys(map(tuple, rows))), key=lambda row: float(row[0]))
 
 
 def find_nyu(source: Path, files: list[Path], depth: str | None) -> Found:
@@ -173,6 +180,10 @@ def find_nyu(source: Path, files: list[Path], depth: str | None) -> Found:
     parts: dict[int, Literal["train", "val"]] = {}
     if (path.parent / "splits.mat").is_file():
         numbers = scipy.io.loadmat(path.parent / "splits.mat")
+        if missing := {"trainNdxs", "testNdxs"} - set(numbers):
+            raise InputError(
+                f"{path.parent / 'splits.mat'}: no {listed(sorted(missing))} in it; take NYU's own, or none"
+            )
         parts |= {int(number): "train" for number in numbers["trainNdxs"].ravel()}
         parts |= {int(number): "val" for number in numbers["testNdxs"].ravel()}
     key = "depths" if depth == "filled" else "rawDepths"
@@ -187,53 +198,3 @@ def _mat(path: Path, key: str, number: int) -> np.ndarray:
     """Read picture (H, W, 3) or depth (H, W) of a number, from 1; MATLAB's axes lie the other way round."""
     with open_h5(path) as file:
         return np.ascontiguousarray(file[key][number - 1].T)
-
-
-def find_cameras(
-    frames: list[Frame], source: Path, hfov: float | None, intrinsics: tuple[float, float, float, float] | None
-) -> Cameras:
-    """Take the cameras as given, else from the nearest camera file; a frame without either is not in the result.
-
-    Raises: InputError when a file holds no camera, or one without a size would have to hold for photos of several.
-    """
-    given = {"hfov_deg": hfov} if hfov else None
-    if intrinsics:
-        given = dict(zip(CAMERA_KEYS, intrinsics, strict=False))
-    look_up, read, found = cache(nearest_camera), cache(read_camera), Cameras()
-    shapes: dict[Path | None, tuple[int, int]] = {}
-    for frame in frames:
-        if isinstance(frame.photo, Path):
-            path, shape = None if given else look_up(frame.photo.parent, source), picture_shape(frame.photo)
-            values = read(path) if path else given
-        else:
-            path, shape, values = None, frame.photo().shape[:2], given or NYU_CAMERA
-        if values is None:
-            continue
-        (height, width), first = shape, shapes.setdefault(path, shape)
-        if "width" not in values and "hfov_deg" not in values and shape != first:
-            others = f"others {first[1]} × {first[0]}"
-            raise InputError(f"{frame.photo}: {width} × {height}, {others}: give --hfov, or import them apart")
-        found[frame.name] = parse_camera(path or Path("--intrinsics"), values, shape), (width, height)
-    return found
-
-
-def nearest_camera(folder: Path, source: Path) -> Path | None:
-    """Find the camera file in a folder or, up to `source`, above it."""
-    if path := next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None):
-        return path
-    return None if folder in (source, folder.parent) else nearest_camera(folder.parent, source)
-
-
-def read_camera(path: Path) -> dict[str, Any]:
-    """Read the CAMERA_KEYS that a 3 × 3 matrix (.txt), YAML, JSON or KITTI's calib_cam_to_cam.txt holds."""
-    with named_errors(path, "a camera"):
-        if path.suffix != ".txt":
-            values = yaml.safe_load(path.read_text())
-            return {{"xres": "width", "yres": "height"}.get(key, key): value for key, value in values.items()}
-        if path.name == "calib_cam_to_cam.txt":
-            rows = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-            matrix, size = np.array(rows["P_rect_02"].split(), dtype=float).reshape(3, 4), rows["S_rect_02"].split()
-        else:
-            matrix, size = np.loadtxt(path), []
-        numbers = (*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), *map(float, size))
-        return dict(zip(CAMERA_KEYS, numbers, strict=False))

@@ -21,7 +21,8 @@ from depthkit.camera import disparity_to_depth, ray_distance_to_depth
 from depthkit.data import import_sources as sources
 from depthkit.data import readers
 from depthkit.data.files import listed, spread
-from depthkit.data.import_sources import CAMERA_KEYS, Cameras, Frame, ReadArray, SourceKind
+from depthkit.data.import_cameras import CAMERA_KEYS, Cameras, find_cameras
+from depthkit.data.import_sources import Frame, ReadArray, SourceKind
 from depthkit.data.scenes import choose_scenes, scenes_of
 from depthkit.data.units import doubts_of_units
 from depthkit.errors import InputError
@@ -93,7 +94,7 @@ def import_data(
     frames, left_out = sources.find_frames(kind, source, files, rgb, depth)
     parts, split = split_frames(frames, val)
     frames = [frame for part in parts.values() for frame in part]
-    cameras = sources.find_cameras(frames, source, hfov, intrinsics)
+    cameras = find_cameras(frames, source, hfov, intrinsics)
     _check_frames(frames, cameras if ray_distance else None)
     unit = None if baseline or ray_distance else scale
 
@@ -131,7 +132,11 @@ def _check_settings(given: dict[str, Any]) -> None:
 
 
 def _check_frames(frames: list[Frame], ray_cameras: Cameras | None) -> None:
+    named: dict[str, Frame] = {}
     for frame in frames:
+        if (other := named.setdefault(frame.name, frame)) is not frame:
+            both = f"{frame.photo} with {frame.depth}, and {other.photo} with {other.depth}"
+            raise InputError(f"{both}: two pairs of one name, {frame.name}; leave one out, or import them apart")
         if _suffix(frame.depth) not in ("", *readers.DEPTHS):
             raise InputError(f"{frame.depth}: depth is read from {', '.join(readers.DEPTHS)}; convert it to one")
         if ray_cameras is not None and frame.name not in ray_cameras:
@@ -144,8 +149,10 @@ def split_frames(frames: list[Frame], val: float) -> tuple[Parts, str]:
     The data set's own split comes first; then whole scenes (the first folder in which names differ), drawn by a hash
     of their names; a single sequence is cut, and 2 % of it, at least 1 frame, left out between the two blocks.
     """
-    if {frame.split for frame in frames} == {"train", "val"}:
-        return {name: [f for f in frames if f.split == name] for name in ("train", "val")}, "the data set's own"
+    if {"train", "val"} <= {frame.split for frame in frames}:
+        other = [frame.name for frame in frames if frame.split is None]
+        words = f"the data set's own{f', which leaves out {listed(other)}' if other else ''}"
+        return {name: [f for f in frames if f.split == name] for name in ("train", "val")}, words
     if val in (0, 1):
         return {"val" if val else "train": frames}, "none"
     scenes = scenes_of([frame.name for frame in frames])

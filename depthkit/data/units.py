@@ -50,6 +50,8 @@ def check_units(
     if not _plausible(depth, min_depth, max_depth):
         doubt = f"depths are typically {typical:.4g} m, {beyond:.0%} of them beyond max_depth={max_depth:g}"
         remedy = ". If they are metres, pass a larger max_depth" if beyond > 0.5 and typical < 200 else ""
+        if typical < 0.1 and _plausible(depth, min_depth, 1):
+            remedy = ". If they are metres, pass max_depth 1"
         raise DataError(f"{folder}: {doubt}; {_options(depth, scale, min_depth, max_depth)}{remedy}")
     for name, median in medians.items():
         apart = f"{name} has a median of {median:.4g} m, files typically {typical:.4g} m"

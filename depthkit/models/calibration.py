@@ -6,33 +6,26 @@ disparity up to scale and shift (Ranftl 2020, arXiv 1907.01341), so that they ar
 calibrated model predicts metres.
 """
 
-import copy
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from transformers import PreTrainedModel
 
 from depthkit.data.datasets import DepthDataset
-from depthkit.data.readers import LISTED, read_image
 from depthkit.errors import InputError
-from depthkit.masked import Map, valid_mask
-from depthkit.models.build import canonical_focal, load_model
+from depthkit.masked import Map
+from depthkit.models.build import load_model
+from depthkit.models.points import FARTHEST, NEAREST, csv_values, dataset_values
 from depthkit.models.predict import predict_depth, predict_output
 from depthkit.run_folder import read_json, replaced_file, write_json
 
 Space = Literal["depth", "disparity"]
-Values = tuple[list[float], list[float], list[int]]  # of each point: raw prediction, metres, the part it belongs to
 FILE = "calibration.json"  # beside the weights
 SECTION = "\n\n## Calibration\n\n"
-COLUMNS = ("file", "u", "v", "metres")
-NEAREST, FARTHEST = 1e-3, 1e3  # metres: what a calibrated depth, or disparity, is clamped to
-PIXELS = 1000  # of each depth map, spread evenly, so that every picture counts alike
-FOLDS = 10
 SHIFT_PARTS = 10  # a shift that fewer points give a metric model can ruin all other distances
 CAUTION = 6  # the number in `Calibration.kept`
 
@@ -66,6 +59,8 @@ class Calibration:
     def __str__(self) -> str:
         left = "metres" if self.space == "depth" else "1 / metres"
         verdict = "" if self.kept else "; NOT kept, as that may be chance: measure more points, in more photos"
+        if self.space == "depth" and not 1 / 30 < self.scale < 30:
+            verdict += "; are the distances in metres?"
         return (
             f"{left} = {self.scale:.4g} · {self.space} {self.shift:+.4g}, from {self.points} points; error held out "
             f"({self.parts} parts in turn) {self.error_before:.1%} before, {self.error_after:.1%} after{verdict}"
@@ -91,7 +86,7 @@ def calibrate(folder: str | Path, source: str | Path | DepthDataset) -> Calibrat
     if not Path(folder, "config.json").is_file():
         raise InputError(f"{folder}: no config.json in it; calibration is saved in a local model folder, so name one")
     model = load_model(folder)
-    values = _dataset_values(model, source) if isinstance(source, DepthDataset) else _csv_values(model, Path(source))
+    values = dataset_values(model, source) if isinstance(source, DepthDataset) else csv_values(model, Path(source))
     calibration = fit_calibration(*values, "disparity" if _is_relative(model) else "depth")
     if calibration.kept:
         write_json(Path(folder, FILE), asdict(calibration))
@@ -115,7 +110,10 @@ def load_calibration(folder: str | Path) -> Calibration | None:
     if not path.is_file():
         return None
     try:
-        return Calibration(**read_json(path))
+        found = Calibration(**read_json(path))
+        if found.space not in get_args(Space) or not (math.isfinite(found.shift) and 0 < found.scale < math.inf):
+            raise TypeError(f"scale {found.scale}, shift {found.shift}, space {found.space}")
+        return found
     except TypeError as error:
         raise InputError(f"{path} holds no calibration ({error}); remove it, and calibrate again") from error
 
@@ -194,57 +192,3 @@ def _fit(x: np.ndarray, y: np.ndarray, with_shift: bool) -> tuple[float, float]:
         scale, shift = np.linalg.lstsq(rows * weight[:, None], weight, rcond=None)[0]
         weight = np.abs(rows @ (scale, shift) - 1).clip(1e-6) ** -0.5
     return (float(scale), float(shift)) if scale > 0 else (alone, 0.0)
-
-
-def _csv_values(model: PreTrainedModel, path: Path) -> Values:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a CSV file with the header {','.join(COLUMNS)}")
-    maps: dict[str, np.ndarray] = {}
-    predicted, metres, files, problems = [], [], [], []
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        if not set(COLUMNS) <= set(reader.fieldnames or ()):
-            raise InputError(f"{path}: the first line must be {','.join(COLUMNS)}; it is {reader.fieldnames}")
-        for row in reader:
-            try:
-                u, v, distance = (float(row[name] or "nan") for name in COLUMNS[1:])
-                if not (math.isfinite(u + v) and 0 < distance < math.inf):
-                    raise InputError(f"u, v, metres are {u:g}, {v:g}, {distance:g}; numbers wanted, metres above 0")
-                if row["file"] not in maps:
-                    maps[row["file"]] = predict_output(model, read_image(path.parent / row["file"]))
-                prediction = maps[row["file"]]
-                place = math.floor(v + 0.5), math.floor(u + 0.5)
-                if min(place) < 0 or place[0] >= prediction.shape[0] or place[1] >= prediction.shape[1]:
-                    raise InputError(f"({u:g}, {v:g}) lies outside of {row['file']}, {prediction.shape[::-1]} pixels")
-                predicted.append(float(prediction[place]))
-                metres.append(distance)
-                files.append(row["file"])
-            except ValueError as error:
-                problems.append(f"line {reader.line_num}: {error}")
-    if problems:
-        more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-        raise InputError(f"{path}: {'; '.join(problems[:LISTED])}{more}")
-    if not files:
-        raise InputError(f"{path}: no line after the first; write one for each measured distance: {','.join(COLUMNS)}")
-    by_file = len(maps) >= 3
-    return predicted, metres, [list(maps).index(name) if by_file else i for i, name in enumerate(files)]
-
-
-def _dataset_values(model: PreTrainedModel, dataset: DepthDataset) -> Values:
-    if dataset.target != "depth":
-        raise InputError(f"{dataset.folder} holds {dataset.target} of unknown scale: calibrate with depth in metres")
-    dataset = copy.copy(dataset)
-    dataset.transform = None
-    predicted, metres, parts = [], [], []
-    limit = FARTHEST if _is_relative(model) or canonical_focal(model.config) else model.config.max_depth
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        depth, prediction = sample["depth"].numpy(), predict_output(model, sample["image"].numpy())
-        rows, columns = np.nonzero(sample["mask"].numpy() & valid_mask(depth, NEAREST, limit))
-        chosen = slice(None, None, max(1, len(rows) // PIXELS))
-        rows, columns = rows[chosen], columns[chosen]
-        down, right = np.divide(prediction.shape, depth.shape)  # a depth map may be smaller than its photo
-        predicted += prediction[((rows + 0.5) * down).astype(int), ((columns + 0.5) * right).astype(int)].tolist()
-        metres += depth[rows, columns].tolist()
-        parts += [index * min(FOLDS, len(dataset)) // len(dataset)] * len(rows)
-    return predicted, metres, parts

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
@@ -13,7 +13,8 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 from transformers.utils import logging as transformers_logging
 
 from depthkit.errors import InputError
-from depthkit.run_folder import RunFolder
+from depthkit.models.encoders import Objective
+from depthkit.run_folder import RunFolder, read_json
 
 
 def read_config(path: str | Path) -> Any:
@@ -26,6 +27,8 @@ def read_config(path: str | Path) -> Any:
         raise InputError(f"{path}: no such folder; give a model folder, as best/ of a run is, or OWNER/NAME on the Hub")
     if Path(path).exists() and not Path(path, "config.json").is_file():
         raise InputError(f"{path} holds no config.json: give a model folder; `depthkit convert` makes one of a .pth")
+    if Path(path).exists() and not isinstance(read_json(Path(path, "config.json")), dict):
+        raise InputError(f"{path}/config.json holds no settings of a model: get the folder again")
     try:
         with quiet_transformers():
             settings, _ = DepthAnythingConfig.get_config_dict(path)
@@ -37,6 +40,11 @@ def read_config(path: str | Path) -> Any:
     if settings.get("model_type") != "depth_anything":
         found = settings.get("model_type", "no")
         raise InputError(f"{path} holds {found} model, not a Depth Anything: give a model folder, as best/ of a run is")
+    kind, limit = settings.get("depth_estimation_type", "relative"), settings.get("max_depth", 1)
+    is_whole = isinstance(limit, int | float) and limit >= 1 and limit % 1 == 0
+    if kind not in get_args(Objective) or (kind == "metric" and not is_whole):
+        wanted = "relative, or metric with a max_depth of whole metres"
+        raise InputError(f"{path}: its config.json says {kind}, max_depth {limit}; a model here is {wanted}")
     return DepthAnythingConfig.from_dict(settings)
 
 

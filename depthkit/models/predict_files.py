@@ -69,7 +69,7 @@ def predict_files(
     use = " (the calibration holds the lens: for points alone)" if canonical and calibration else ""
 
     def predict(file: Path | None, image: np.ndarray) -> tuple[np.ndarray, Intrinsics | None, str]:
-        found, source = photo_camera(file, image.shape, camera, focal_px, file.parents[:3] if file else ())
+        found, source = photo_camera(file, image.shape, camera, focal_px, _camera_folders(file) if file else ())
         known = source != ASSUMED
         words = f"; focal length {found.focal:.0f} px {source}{use}" if metres and (known or canonical) else ""
         return predict_calibrated(network, image, calibration, found.focal), found if known else None, words
@@ -153,6 +153,12 @@ def photo_camera(
             focal_px = focal_mm * math.hypot(width, height) / math.hypot(36, 24)
             return Intrinsics.centred(focal_px, width, height), f"from EXIF ({focal_mm:g} mm equivalent)"
     return Intrinsics.centred(min(height, width), width, height), ASSUMED
+
+
+def _camera_folders(file: Path) -> Sequence[Path]:
+    """Where a photo's camera.json may lie: in the two folders above its own, or above `rgb`, up to the data's root."""
+    below = next((level for level, folder in enumerate(file.parents) if folder.name == "rgb"), 0)
+    return file.parents[: below + 3]
 
 
 def _check_camera(camera: Camera, focal_px: float | None) -> None:

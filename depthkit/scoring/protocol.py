@@ -1,5 +1,6 @@
 """How predictions become numbers; two numbers under different protocols can't be compared."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -48,6 +49,8 @@ class Protocol:
             value, choices = getattr(self, name), get_args(kind) + ((None,) if name == "crop" else ())
             if value not in choices:
                 raise InputError(f"{name} must be one of {choices}; got {value!r}")
+        if not 0 <= self.min_depth < self.max_depth < math.inf:
+            raise InputError(f"0 ≤ min_depth < max_depth must hold, in metres; got {self.min_depth}, {self.max_depth}")
 
     def __str__(self) -> str:
         aligned = {"none": "no alignment", "median": "scaled to the true median per image"}

@@ -97,9 +97,12 @@ class TrainConfig:
 
     def _check_ranges(self) -> None:
         lowest = {"epochs": 1, "batch_size": 1, "accumulation": 1, "save_steps": 1, "workers": 0, "warmup_epochs": 0}
+        lowest |= {"weight_decay": 0, "gradient_weight": 0, "seed": 0}
         for name, least in lowest.items():
-            if getattr(self, name) < least:
+            if not least <= getattr(self, name) < math.inf:  # false for NaN
                 raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}")
+        if not 0 <= self.silog_lambda <= 1:
+            raise InputError(f"silog_lambda must lie in 0 to 1; got {self.silog_lambda}")
         limit = math.inf if self.depth_is_open else self.depth_limit
         if not 0 < self.min_depth < limit:
             raise InputError(f"0 < min_depth < max_depth must hold; got {self.min_depth} and {limit}")
@@ -115,9 +118,9 @@ class TrainConfig:
             raise InputError(f"val_split {self.val_split} is the training split too: name another one to score")
         if self.warmup_epochs >= self.epochs:
             raise InputError(f"warmup_epochs ({self.warmup_epochs}) must be less than epochs ({self.epochs})")
-        if self.lr <= 0 or self.decoder_lr_factor <= 0:
+        if not (0 < self.lr < math.inf and 0 < self.decoder_lr_factor < math.inf):
             raise InputError(f"learning rates must be positive; got {self.lr} × {self.decoder_lr_factor}")
-        if self.max_hours is not None and self.max_hours <= 0:
+        if self.max_hours is not None and not self.max_hours > 0:
             raise InputError(f"max_hours must be positive, or left out; got {self.max_hours}")
 
     @property

@@ -44,8 +44,7 @@ from depthkit.training.schedule import parameter_groups, set_learning_rates
 from depthkit.training.splits import checked_splits, next_arguments, selection_protocol
 
 STOP_CHECK_BATCHES = 20  # processes agree on the time limit this often; every batch would wait for the slowest
-# How long processes wait for one another: while the first looks at 47,584 files on a network disk, say.
-PROCESS_TIMEOUT = timedelta(hours=1)
+PROCESS_TIMEOUT = timedelta(hours=1)  # they wait while the first looks at 47,584 files on a network disk, say
 
 
 def train(config: TrainConfig) -> None:
@@ -128,8 +127,8 @@ def start(config: TrainConfig) -> Accelerator:
     )
     accelerator.register_save_state_pre_hook(checkpoints.refuse_non_finite)
     accelerator.init_trackers("depthkit" if config.tracker in ("wandb", "trackio") else "tensorboard")
-    begin = f"from {Path(config.weights).name}" if config.weights else "from random weights: --weights names others"
-    accelerator.print(f"{accelerator.num_processes} process(es) on {accelerator.device.type}, {config.encoder} {begin}")
+    where, start = accelerator.device.type, Path(config.weights or "random weights").name
+    accelerator.print(f"{accelerator.num_processes} process(es) on {where}, {config.encoder} from {start}")
     return accelerator
 
 

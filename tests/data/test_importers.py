@@ -11,7 +11,8 @@ import pytest
 import scipy.io
 
 from depthkit.data.datasets import RGBDFolder
-from depthkit.data.import_sources import nearest_in_time, read_camera
+from depthkit.data.import_cameras import read_camera
+from depthkit.data.import_sources import nearest_in_time
 from depthkit.data.importers import import_data
 from depthkit.errors import InputError
 
@@ -127,6 +128,41 @@ def test_tum(tmp_path, associated):
     assert done.pairs == {"train": 3, "val": 1} and "depth/9.png, rgb/9.png" in str(done)
 
 
+def tum(root, rows, kind="associations"):
+    """A TUM sequence whose photos are named in `rows`; the i-th photo and depth map hold i + 1."""
+    used = sorted({word for row in rows for word in row.split() if word.startswith("rgb")})
+    pairs(root, used, [name.replace("rgb", "depth") for name in used])
+    (root / f"{kind}.txt").write_text("\n".join(rows))
+    return root
+
+
+def test_tum_lists_are_read_in_the_order_of_time_and_each_row_once(tmp_path):
+    stamps = [5, 1, 4, 2, 3, 0, 5]
+    source = tum(tmp_path / "in", [f"{s}.5 rgb/{s}.png {s}.5 depth/{s}.png" for s in stamps])
+    import_data(source, tmp_path / "out")
+    assert names(tmp_path / "out", "train") == ["0", "1", "2", "3"] and names(tmp_path / "out", "val") == ["5"]
+    for kind in ("rgb", "depth"):
+        (source / f"{kind}.txt").write_text("\n".join(f"{s}.5 {kind}/{s}.png" for s in stamps))
+    (source / "associations.txt").unlink()
+    import_data(source, tmp_path / "timed")
+    assert names(tmp_path / "timed", "train") == ["0", "1", "2", "3"] and names(tmp_path / "timed", "val") == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([f"{i} rgb{i % 2}/{i // 2}.png {i} depth{i % 2}/{i // 2}.png" for i in range(6)], "two pairs of one name, 0;"),
+        ([f"{i} rgb/{i // 2}.png {i} depth/{min(1, i)}.png" for i in range(6)], "two pairs of one name, 0;"),
+        (["1.2.3 rgb/a.png 1 depth/a.png"], "'1.2.3 rgb/a.png 1 depth/a.png' must be 4 fields"),
+        ([". rgb/a.png 1 depth/a.png"], "must be 4 fields"),
+    ],
+)
+def test_tum_lists_that_can_not_be_meant_are_refused(tmp_path, rows, words):
+    with pytest.raises(InputError, match=words):
+        import_data(tum(tmp_path / "in", rows), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def labelled(tmp_path):
     """Four images in the layout of nyu_depth_v2_labeled.mat, image i with the values i and i + 0.5 metres."""
@@ -162,6 +198,36 @@ def test_labelled_nyu_without_the_split_goes_by_scene(labelled):
     folder, _ = labelled
     done = import_data(folder / "nyu.mat", folder / "out", val=0.25)
     assert names(folder / "out", "train")[-2:] == ["kitchen_1/0001", "kitchen_1/0002"] and "splits.mat" in str(done)
+
+
+def test_an_official_split_that_names_some_images_leaves_the_others_out(labelled):
+    folder, _ = labelled
+    scipy.io.savemat(folder / "splits.mat", {"trainNdxs": np.array([[2]]), "testNdxs": np.array([[1]])})
+    done = import_data(folder, folder / "out")
+    assert done.pairs == {"train": 1, "val": 1} and "leaves out bath_2/0003, bath_3/0004" in str(done)
+    scipy.io.savemat(folder / "splits.mat", {"testNdxs": np.array([[1]])})
+    with pytest.raises(InputError, match=r"splits\.mat: no trainNdxs in it"):
+        import_data(folder, folder / "other")
+
+
+def test_kitti_keeps_its_own_split(tmp_path):
+    for split, drive in (("train", "drive_0"), ("train", "drive_1"), ("val", "drive_2"), ("train", "drive_3")):
+        photos = [f"raw/{drive}/image_02/data/{i}.png" for i in range(2)]
+        depths = [f"{split}/{drive}/proj_depth/groundtruth/image_02/{i}.png" for i in range(2)]
+        pairs(tmp_path / "in", photos, depths, [256 * 7] * 2)
+    done = import_data(tmp_path / "in", tmp_path / "out")
+    assert names(tmp_path / "out", "val") == ["drive_2/0", "drive_2/1"] and "the data set's own" in str(done)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "depth"),
+    [("**/*_rgb.png", "**/*_depth.png"), ("./*_rgb.png", "./*_depth.png"), ("*_r?b.png", "*_dep??.png")],
+)
+def test_patterns_as_shells_know_them(tmp_path, rgb, depth):
+    stems = [f"s{scene}/{i}" for scene in range(3) for i in range(2)]
+    source = pairs(tmp_path / "in", [f"{s}_rgb.png" for s in stems], [f"{s}_depth.png" for s in stems])
+    import_data(source, tmp_path / "out", rgb, depth, depth_scale=1000)
+    assert sorted(names(tmp_path / "out", "train") + names(tmp_path / "out", "val")) == stems
 
 
 def test_kitti(tmp_path):
@@ -222,6 +288,22 @@ def test_camera_files(tmp_path, name, text, size):
     (source / name).write_text("{}" if name == "camera.json" else "fx: none")
     with pytest.raises(InputError, match=rf"{name}: (.* is no camera|can't be read as a camera)"):
         import_data(source, tmp_path / "bad", "*.jpg", "*.png", depth_scale=1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("camera-intrinsics.txt", "5 0 0\n0 5 0\n4 3 1", "is it transposed"),
+        ("camera.json", '{"hfov_deg": 60, "fx": 5, "fy": 5, "cx": 4, "cy": 3}', "is no camera"),
+        ("camera.json", '{"fx": true, "fy": true, "cx": 4, "cy": 3}', "is no camera"),
+        ("camera.json", '{"fx": 1e-9, "fy": 5, "cx": 4, "cy": 3}', "is no camera"),
+    ],
+)
+def test_cameras_that_can_not_be_are_refused(tmp_path, name, text, words):
+    source = pairs(tmp_path / "in", [f"{i}.jpg" for i in range(3)], [f"{i}.png" for i in range(3)])
+    (source / name).write_text(text)
+    with pytest.raises(InputError, match=words):
+        import_data(source, tmp_path / "out", "*.jpg", "*.png", depth_scale=1000)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):

@@ -250,8 +250,22 @@ def test_a_file_or_another_kind_of_model_is_refused(relative_folder, tmp_path):
     with pytest.raises(InputError, match="holds dpt model, not a Depth Anything"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="not a valid JSON file"):
+    with pytest.raises(InputError, match=r"config\.json is damaged"):
         load_model(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="holds no settings of a model"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"max_depth": m} for m in (None, "7", 7.5, float("nan"), 0)] + [{"depth_estimation_type": "both"}]
+)
+def test_a_config_that_says_no_depth_is_refused(tmp_path, fault):
+    save_model(build_model("tiny", "metric"), tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config | fault))
+    with pytest.raises(InputError, match="relative, or metric with a max_depth of whole metres"):
+        load_model(tmp_path / "m")
 
 
 @pytest.mark.parametrize("name", ["head.conv3.bias", "backbone.encoder.layer.2.attention.attention.key.weight"])

@@ -139,10 +139,16 @@ def test_bad_points_are_named_by_line(scene):
     folder, _, write = scene
     path = write(np.ones((60, 80)))
     rows = ["photo.png,1,2,abc", "photo.png,80,2,1.5", "none.png,1,2,1.5", "photo.png,1,2,-1", "photo.png,1,2"]
+    rows += ["photo.png,5,7,1,85", "photo.png,79.4,-0.5,1.6"]
     path.write_text("\n".join(["file,u,v,metres", "photo.png,79.4,-0.5,1.5", *rows]))
     with pytest.raises(InputError) as error:
         calibrate(folder / "metric", path)
     for text in ("line 3: could not", "line 4: (80, 2) lies outside", "none.png", "line 6: u, v, metres", "line 7: u"):
+        assert text in str(error.value)
+    for text in (
+        "line 8: 1 field(s) too many; decimals have a point",
+        "line 9: (79.4, -0.5) of photo.png is there twice",
+    ):
         assert text in str(error.value)
     assert "line 2" not in str(error.value)
     path.write_text("photo.png,1,2,1.5\n")
@@ -155,9 +161,21 @@ def test_bad_points_are_named_by_line(scene):
         calibrate(folder / "metric", write(np.ones((60, 80)), PLACES[:1]))
     with pytest.raises(InputError, match="local model folder"):
         calibrate("someone/model", path)
+    whole = dataclasses.asdict(Calibration(2.0, 0.0, "depth", 3, 3, 0.3, 0.1))
+    for fault in ({"scale": float("nan")}, {"scale": -1.0}, {"space": "foo"}, {"scale": "1"}, {"shift": None}):
+        (folder / "metric" / "calibration.json").write_text(json.dumps(whole | fault))
+        with pytest.raises(InputError, match="holds no calibration"):
+            load_calibration(folder / "metric")
     (folder / "metric" / "calibration.json").write_text('{"scale": 1}')
     with pytest.raises(InputError, match="holds no calibration"):
         load_calibration(folder / "metric")
+
+
+def test_distances_in_another_unit_are_doubted(scene):
+    folder, photo, write = scene
+    depth = predict_depth(load_model(folder / "metric"), photo)
+    assert "are the distances in metres?" in str(calibrate(folder / "metric", write(100 * depth)))
+    assert "are the distances" not in str(calibrate(folder / "metric", write(depth / 12)))
 
 
 def test_what_is_not_kept_is_not_saved_and_says_so(scene):

@@ -59,6 +59,15 @@ def test_the_field_of_view_is_of_each_photos_own_width(models, tmp_path):
     assert np.frombuffer(data[:4], "<f4")[0] == pytest.approx(-39.5 / 40 * depth[0, 0], rel=1e-5)
 
 
+@pytest.mark.parametrize("place", ["0.png", "s3/0.png", "s3/deep/er/0.png"])
+def test_the_camera_of_a_data_set_is_found_from_any_scene(models, tmp_path, place, capsys):
+    photo(tmp_path / "data" / "val" / "rgb" / place)
+    write_json(tmp_path / "data" / "camera.json", {"hfov_deg": 90})
+    write_json(tmp_path / "camera.json", {"hfov_deg": 30})  # of something else
+    predict_files(models / "metric", [tmp_path / "data" / "val" / "rgb"], tmp_path / "o")
+    assert "focal length 40 px from the .json" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("camera", "focal_px", "words"),
     [

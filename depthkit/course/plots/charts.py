@@ -26,7 +26,8 @@ def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figu
     if baseline is not None:
         score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
         score.legend(loc="center right")
-    score.set(title="AbsRel where the epoch is picked", xlabel="epoch", ylabel="AbsRel (lower is better)", ylim=(0, None))
+    score.set(title="AbsRel where the epoch is picked", xlabel="epoch", ylabel="AbsRel (lower is better)")
+    score.set_ylim(0)
     rate.plot(epochs, [row["lr_encoder"] for row in rows], "o-", ms=3, label="encoder")
     rate.plot(epochs, [row["lr_decoder"] for row in rows], "s-", ms=3, label="decoder")
     rate.set(title="learning rate after the epoch", xlabel="epoch", ylabel="learning rate", ylim=(0, None))

@@ -117,7 +117,7 @@ def compare(image: Array, truth: Array, prediction: Array, alt: str, step: int =
         truth=b64encode(millimetres[0]).decode(), prediction=b64encode(millimetres[1]).decode(),
     )  # fmt: skip
     names = ("picture", "true depth", "predicted depth")
-    half = [_named(picture.reduce(2), name) for picture, name in zip(pictures, names, strict=True)]
+    half = [np.asarray(_named(picture.reduce(2), name)) for picture, name in zip(pictures, names, strict=True)]
     return Moving(html, _still(Image.fromarray(np.hstack(half))), alt)
 
 
