@@ -25,7 +25,7 @@ def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figu
     score.plot(epochs, [row["abs_rel"] for row in rows], "o-", ms=3, label="model")
     if baseline is not None:
         score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
-        score.legend(loc="center right")
+        score.legend(loc="lower left")
     score.set(title="AbsRel where the epoch is picked", xlabel="epoch", ylabel="AbsRel (lower is better)")
     score.set_ylim(0)
     rate.plot(epochs, [row["lr_encoder"] for row in rows], "o-", ms=3, label="encoder")
