@@ -166,7 +166,7 @@ def test_two_launched_processes_after_a_threaded_forward_pass(config, tmp_path):
     two = dataclasses.replace(one, output=str(tmp_path / "two"), batch_size=2)
     # two threads, as on a GPU machine, where accelerate does not set them to 1
     printed = launched(LAUNCH.format(config=dataclasses.asdict(two)), os.environ | {"OMP_NUM_THREADS": "2"})
-    assert "2 process(es) on cpu" in printed and "launch returned" in printed
+    assert "2 process(es) on cpu, tiny from random weights" in printed and "launch returned" in printed
     mine, theirs = (scores(read_json(Path(c.output, "history.json"))) for c in (two, one))
     for a, b in zip(mine, theirs, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
