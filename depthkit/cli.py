@@ -1,6 +1,7 @@
 """The command `depthkit`: it reads the command line, and says a user's mistake in one line."""
 
 import contextlib
+import errno
 import functools
 import inspect
 import io
@@ -21,6 +22,17 @@ from depthkit.data.importers import import_data
 from depthkit.errors import InputError
 from depthkit.training.config import RECIPES, TrainConfig
 
+# What the system says where nothing can be written: of no use to the user with a trace.
+NO_PLACE = {
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+}
 RECIPE = re.compile(r"--recipe(=.*)?$")
 
 
@@ -37,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # who read it, `head` for example, has enough; what is left in the buffer has no reader
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        _refuse(f"{error.filename}: {error.strerror}; name another place, or make room there")
+    except OSError as error:
+        if error.errno not in NO_PLACE and "requested and" not in str(error):  # so says NumPy of a full disk
+            raise
+        _refuse(f"{error.filename or 'output'}: {error.strerror or error}; name another place, or make room there")
 
 
 def _parse(arguments: list[str]) -> Callable[[], Any]:

@@ -38,25 +38,26 @@ def check(
     """Look at the splits train and val: what is there, what is odd, the max_depth to train with; pictures of both.
 
     Args:
-        data: root of the data set; pictures go to <data>/check
+        data: root of the data set; pictures go to <data>/check, or to check/ where it is read-only
         layout: how the data lie there, as for train
         depth_scale: layout folder: units of an integer depth file per metre (1000 for mm)
         max_depth: metres; data that are mostly beyond are doubted; 100 if None
         deep: decode every file, instead of all headers and a spread of files
     """
+    from depthkit.data import overview
     from depthkit.data.check import check, compare_splits
-    from depthkit.data.overview import near_duplicates, suggest_max_depth, write_contact_sheet, write_histogram
 
+    pictures = overview.picture_folder(data)
     datasets = {split: open_split(layout, data, split, depth_scale) for split in ("train", "val")}
     summaries = [check(dataset, max_depth=max_depth, deep=deep, progress=True) for dataset in datasets.values()]
     for (split, dataset), summary in zip(datasets.items(), summaries, strict=True):
-        sheet = write_contact_sheet(dataset, data / "check" / f"{split}.png")
-        histogram = write_histogram(dataset, data / "check" / f"{split}_depth.png")
+        sheet = overview.write_contact_sheet(dataset, pictures / f"{split}.png")
+        histogram = overview.write_histogram(dataset, pictures / f"{split}_depth.png")
         print(f"{split}: {summary}\n  see {sheet} and {histogram.name}")
     compare_splits(*summaries)
-    print(near_duplicates(*datasets.values()))
+    print(overview.near_duplicates(*datasets.values()))
     options = f" --depth_scale {depth_scale:g}" if depth_scale else ""
-    if limit := suggest_max_depth(summaries[0]):
+    if limit := overview.suggest_max_depth(summaries[0]):
         print(f"max_depth: {limit} m holds 99 % of the training depths, with a tenth to spare")
         options += f" --max_depth {limit}"
     start = "--recipe small --encoder vits --weights depth-anything/Depth-Anything-V2-Small-hf"
@@ -235,16 +236,15 @@ def convert(
         max_depth: metres, of a metric .pth whose name does not say it
     """
     from depthkit.models.author_weights import is_checkpoint
-    from depthkit.models.build import canonical_focal, load_model
+    from depthkit.models.build import load_model
     from depthkit.models.convert import export, to_folder
 
     if is_checkpoint(source):
         print(f"{target}: {to_folder(source, target, objective, max_depth)}")
     else:
-        network = load_model(source)
-        lens = "; times focal length / shorter side of a photo: metres" if canonical_focal(network.config) else ""
-        print(f"{target}: in the authors' code, load_state_dict into {export(network, target)}{lens}")
+        rest = "; its calibration.json stays behind" if Path(source, "calibration.json").is_file() else ""
+        print(f"{target}: in the authors' code, load_state_dict into {export(load_model(source), target)}{rest}")
 
 
-_NAMED = (check, train, evaluate, calibrate, export, predict, demo, convert)
-COMMANDS: dict[str, Callable[..., Any]] = {"import": import_data} | {each.__name__: each for each in _NAMED}
+COMMANDS: dict[str, Callable[..., Any]] = {"import": import_data} | dict(check=check, train=train, evaluate=evaluate)
+COMMANDS |= dict(calibrate=calibrate, export=export, predict=predict, demo=demo, convert=convert)

@@ -109,6 +109,16 @@ def test_no_number_counts_as_not_given(recordings, tmp_path, capsys):
         assert "max_depth must be finite" in refused(capsys, "check", data, "--max_depth", value)
 
 
+@pytest.mark.parametrize(
+    "error", ["OSError(errno.EROFS, 'read-only', '/x/y')", "OSError('76 requested and 7 written')"]
+)
+def test_a_place_that_takes_nothing_is_one_line(error):
+    code = "import errno, depthkit.cli as cli\ndef export(model: str):\n    raise "
+    code += f"{error}\ncli.COMMANDS['export'] = export\ncli.main(['export', '--model', 'x'])"
+    done = attempt([sys.executable, "-c", code])
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
 def test_a_pipe_that_ends_early_is_no_defect(recordings, tmp_path):
     import_data(recordings, tmp_path / "data", "*.color.png", "*.depth.png", depth_scale=1000)
     code = "import os; os.close(1); r, w = os.pipe(); os.close(r); os.dup2(w, 1); import depthkit.cli as cli; "

@@ -104,26 +104,31 @@ def same_proportions(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return abs(first[1] / first[0] * second[0] / second[1] - 1) <= 0.02
 
 
+def is_plausible(camera: Intrinsics, shape: tuple[int, int]) -> bool:
+    """Say whether a picture of `shape` can be of this camera: 0.1 to 179.4 degrees, its centre not far outside."""
+    height, width = shape
+    angles = all(0.002 < side / focal < 400 for side, focal in ((width, camera.fx), (height, camera.fy)) if focal)
+    centre = abs(camera.cx / width - 0.5) < 3 and abs(camera.cy / height - 0.5) < 3
+    return min(camera.fx, camera.fy) > 0 and math.isfinite(sum(camera)) and angles and centre
+
+
 def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
     """The camera that `values`, found at `path`, say of a photo of `shape`. Raises: DataError as `find_camera`."""
     height, width = shape
     camera = None
     try:
-        if {"hfov_deg", "fx"} <= values.keys() or any(isinstance(value, bool) for value in values.values()):
+        given = values.keys() & {"hfov_deg", "fx", "fy", "cx", "cy"}
+        if {"hfov_deg"} < given or any(isinstance(values[name], bool) for name in given):
             raise ValueError("two cameras, or none")
         made_for = int(values.get("height", height)), int(values.get("width", width))
         if "hfov_deg" in values:
-            camera = Intrinsics.from_fov(float(values["hfov_deg"]), made_for[1], made_for[0])
+            hfov = float(values["hfov_deg"])
+            camera = Intrinsics.from_fov(hfov if 0 < hfov < 180 else math.nan, made_for[1], made_for[0])
         else:
             camera = Intrinsics(*(float(values[name]) for name in ("fx", "fy", "cx", "cy")))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         pass
-    if (
-        camera is None
-        or min(camera.fx, camera.fy, *made_for) <= 0
-        or not math.isfinite(sum(camera))
-        or not 0.002 < (made_for[1] / camera.fx) < 200
-    ):  # 0.1 to 179 degrees
+    if camera is None or min(made_for) <= 0 or not is_plausible(camera, made_for):
         wanted = '{"fx", "fy", "cx", "cy"}, pixels, or {"hfov_deg"}, and "width" and "height" where they are known'
         raise DataError(f"{path}: {str(values)[:80]} is no camera; give numbers for {wanted}")
     if not same_proportions(shape, made_for):

@@ -13,7 +13,7 @@ import scipy.io
 from scipy.spatial import KDTree
 
 from depthkit.data.files import listed, walk
-from depthkit.data.readers import open_h5
+from depthkit.data.readers import named_errors, open_h5
 from depthkit.errors import InputError
 
 SourceKind = Literal["pairs", "tum", "nyu-mat", "kitti"]
@@ -79,9 +79,12 @@ def find_frames(kind: SourceKind, source: Path, files: list[Path], rgb: str | No
 
 
 def _expression(pattern: str) -> str:
-    """Turn a pattern of files in any folder into an expression: each * is a group, and so is the folder above."""
-    parts = re.sub(r"^(\./|\*\*/)+", "", pattern).split("*")
-    return "((?:.*/)?)" + "([^/]+)".join(re.escape(part).replace(r"\?", "[^/]") for part in parts)
+    """Turn a pattern of files in any folder into an expression: each * is a group, and so are the folders of **/."""
+    bare = re.sub(r"^(\./|\*\*/)+", "", pattern)
+    if re.search(r"\*\*(?!/)|[^/]\*\*|[?\[]", bare):
+        raise InputError(f"{pattern!r}: patterns know * (a part of a name), and **/ (folders), and nothing else")
+    parts = [part.split("*") for part in bare.split("**/")]
+    return "((?:.*/)?)" + "((?:.*/)?)".join("([^/]+)".join(map(re.escape, part)) for part in parts)
 
 
 def _kitti_split(frame: Frame) -> Literal["train", "val"] | None:
@@ -125,7 +128,9 @@ def find_tum(source: Path, files: list[Path]) -> Found:
     for folder in dict.fromkeys(path.parent for path in files if re.fullmatch(TUM_LIST, path.name)):
         if (folder / "associations.txt").is_file():
             rows = _rows(folder / "associations.txt", 4)
-            pairs = [(row[3], row[1]) if row[1].startswith("depth") else (row[1], row[3]) for row in rows]
+            pairs = [
+                (row[3], row[1]) if Path(row[1]).parts[0].startswith("depth") else (row[1], row[3]) for row in rows
+            ]
             pairs = list(dict.fromkeys(pairs))
             names = {name for pair in pairs for name in pair}
         else:
@@ -161,9 +166,10 @@ def _rows(path: Path, fields: int) -> list[list[str]]:
     """Read the rows of a TUM list, seconds and file name, once or twice; in the order of time, and each once."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; a TUM sequence has associations.txt, or rgb.txt and depth.txt")
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    rows = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for row in rows:
-        if len(row) != fields or not re.fullmatch(r"\d+\.?\d*|\.\d+", row[0]):
+        if len(row) != fields or not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", row[0]):
             raise InputError(f"{path}: {' '.join(row)!r} must be {fields} fields, seconds and file name; mend the row")
     return sorted(map(list, dict.fromkeys(map(tuple, rows))), key=lambda row: float(row[0]))
 
@@ -179,7 +185,8 @@ def find_nyu(source: Path, files: list[Path], depth: str | None) -> Found:
         scenes = ["".join(map(chr, file[ref][()].ravel())) for ref in file["scenes"][()].ravel()]
     parts: dict[int, Literal["train", "val"]] = {}
     if (path.parent / "splits.mat").is_file():
-        numbers = scipy.io.loadmat(path.parent / "splits.mat")
+        with named_errors(path.parent / "splits.mat", "MATLAB's"):
+            numbers = scipy.io.loadmat(path.parent / "splits.mat")
         if missing := {"trainNdxs", "testNdxs"} - set(numbers):
             raise InputError(
                 f"{path.parent / 'splits.mat'}: no {listed(sorted(missing))} in it; take NYU's own, or none"

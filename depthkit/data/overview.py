@@ -4,6 +4,7 @@ Pictures are uint8 (H, W, 3) in OpenCV's order of the channels: blue, green, red
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,11 @@ COMPARED = 300  # pictures of each split that are compared
 ALIKE = 6  # bits of 64 in which the hashes of near-duplicates differ at most
 HEIGHT, WIDTH = 150, 200  # of a picture on the sheet, pixels
 HOLE = np.uint8(128)  # grey
+
+
+def picture_folder(data: Path) -> Path:
+    """Name the folder for pictures of a data set: `check` in it, or in the working folder where it is read-only."""
+    return (data if os.access(data, os.W_OK) else Path()) / "check"
 
 
 def write_contact_sheet(dataset: DepthDataset, path: Path) -> Path:

@@ -22,6 +22,9 @@ from depthkit.models.encoders import Encoder, Init, Objective, encoder_of_width,
 from depthkit.models.load import first_not_finite, load_strictly, quiet_transformers, read_config
 from depthkit.run_folder import replaced_folder
 
+# What a model folder may hold: what `save_model` writes, and its calibration.
+MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "calibration.json"}
+
 
 def build_model(
     encoder: Encoder,
@@ -157,10 +160,15 @@ def load_model(path: str | Path) -> DepthAnythingForDepthEstimation:
 def save_model(model: DepthAnythingForDepthEstimation, folder: str | Path) -> None:
     """Write `folder` so that `transformers` loads it by itself: config, safetensors weights, image processor, card.
 
-    The folder appears complete or not at all; one that is there already is replaced.
+    The folder appears complete or not at all; a model that is there already is replaced.
 
-    Raises: InputError when a parameter is not finite; RuntimeError when it can't be written (a full disk).
+    Raises: InputError when a parameter is not finite, or the folder holds anything but a model; RuntimeError when it
+    can't be written (a full disk).
     """
+    if others := {path.name for path in Path(folder).glob("*")} - MODEL_FILES:
+        raise InputError(
+            f"{folder} holds {min(others)}, which is no part of a model, and would be lost: name a new folder"
+        )
     if name := first_not_finite(model.state_dict()):
         raise InputError(f"{name} holds NaN or infinity: the model was not saved; train it again with a lower lr")
     size = input_size(model.config)

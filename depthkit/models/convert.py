@@ -10,7 +10,7 @@ from transformers import DepthAnythingForDepthEstimation
 
 from depthkit.errors import InputError
 from depthkit.models.author_weights import config_of, read, stated_kind, to_author_names
-from depthkit.models.build import kind_of, save_model
+from depthkit.models.build import canonical_focal, input_size, kind_of, save_model
 from depthkit.models.encoders import Objective, encoder_of_width, model_config
 from depthkit.models.load import load_strictly
 from depthkit.run_folder import replaced_file
@@ -37,8 +37,9 @@ def to_folder(
     kind = (objective, max_depth) if objective and max_depth else None
     state = read(path)
     config = config_of(path, state, kind)
-    if kind and kind != (config.depth_estimation_type, config.max_depth):
-        raise InputError(f"{path} holds {kind_of(config)} by its name, not {objective} {max_depth}: rename it")
+    if (kind and kind != (config.depth_estimation_type, config.max_depth)) or max_depth not in (None, config.max_depth):
+        asked = f"{objective or 'metric'} {max_depth:g}"
+        raise InputError(f"{path} holds {kind_of(config)} by its name, not {asked}: rename it")
     save_model(load_strictly(path, config, state), folder)
     return kind_of(config)
 
@@ -51,6 +52,8 @@ def export(model: DepthAnythingForDepthEstimation, path: str | Path) -> str:
     """
     config: Any = model.config
     encoder, stated = encoder_of_width(config.backbone_config.hidden_size), stated_kind(path)
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder: name the .pth file to write")
     if encoder is None or encoder == "tiny":
         raise InputError(f"the authors' code has no encoder {encoder!r}: export vits, vitb, vitl or vitg")
     if stated and kind_of(model_config(encoder, *stated)) != kind_of(config):
@@ -63,4 +66,6 @@ def export(model: DepthAnythingForDepthEstimation, path: str | Path) -> str:
     arguments = f"encoder={encoder!r}, features={config.fusion_hidden_size}, out_channels={config.neck_hidden_sizes}"
     if config.depth_estimation_type == "metric":
         arguments += f", max_depth={config.max_depth}"
-    return f"DepthAnythingV2({arguments})"
+    size = input_size(config)
+    lens = "; times focal length / shorter side of a photo: metres" if canonical_focal(config) else ""
+    return f"DepthAnythingV2({arguments})" + (f" and call infer_image(image, {size})" if size != 518 else "") + lens

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 Encoder = Literal["tiny", "vits", "vitb", "vitl", "vitg"]
 Objective = Literal["metric", "relative"]
 Init = Literal["encoder", "neck", "all"]
+FARTHEST = 10_000  # metres; beyond, a unit is wrong
 
 # The paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is ours.
 ENCODERS: dict[Encoder, dict[str, Any]] = {
@@ -71,5 +72,6 @@ def model_config(
 
 def check_max_depth(max_depth: float) -> None:
     """Raise InputError unless a metric head can end at `max_depth` metres: `transformers` stores a whole number."""
-    if max_depth != int(max_depth) or max_depth < 1:
-        raise InputError(f"max_depth must be a whole number of metres, 1 or more, for a metric model; got {max_depth}")
+    if not 1 <= max_depth <= FARTHEST or max_depth != int(max_depth):
+        wanted = f"a whole number of metres, 1 to {FARTHEST}, for a metric model"
+        raise InputError(f"max_depth must be {wanted}; got {max_depth}")

@@ -41,11 +41,17 @@ def read_config(path: str | Path) -> Any:
         found = settings.get("model_type", "no")
         raise InputError(f"{path} holds {found} model, not a Depth Anything: give a model folder, as best/ of a run is")
     kind, limit = settings.get("depth_estimation_type", "relative"), settings.get("max_depth", 1)
-    is_whole = isinstance(limit, int | float) and limit >= 1 and limit % 1 == 0
-    if kind not in get_args(Objective) or (kind == "metric" and not is_whole):
+    if kind == "relative":
+        settings["max_depth"] = limit = (
+            1  # of no meaning, and null in some files, which transformers then multiplies by
+        )
+    if kind not in get_args(Objective) or isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         wanted = "relative, or metric with a max_depth of whole metres"
         raise InputError(f"{path}: its config.json says {kind}, max_depth {limit}; a model here is {wanted}")
-    return DepthAnythingConfig.from_dict(settings)
+    try:
+        return DepthAnythingConfig.from_dict(settings)
+    except Exception as error:  # its checks raise errors of many kinds
+        raise InputError(f"{path}/config.json is of no Depth Anything ({_first_line(error)}): get it again") from error
 
 
 def load_strictly(

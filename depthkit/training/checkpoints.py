@@ -60,6 +60,15 @@ class Progress:
         return True
 
 
+def refuse_a_second_run(config: TrainConfig) -> None:
+    """Raise InputError where another run has begun in the same folder: both would write their models there."""
+    saved = RunFolder(config.output).config
+    if saved.exists() and config.differences(read_json(saved)):
+        raise InputError(
+            f"{saved} is of another run, begun meanwhile in the same folder: nothing more is saved of this one"
+        )
+
+
 def save(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> None:
     """Write `last/`; every process takes part.
 

@@ -65,7 +65,7 @@ def checked_splits(
         limit = None if canonical else found[0]  # in metres
         if config.held_out:
             print(f"held out to pick the epoch: {held_out_in_words(learn_set, select_set)}")
-            refuse_other_scenes(config, select_set)
+        refuse_other_pictures(config, select_set)
         looks = [check(dataset, config.min_depth, limit, progress=True) for dataset in splits]
         for note in (note for look in looks for note in look.notes):
             print(f"note: {note}")
@@ -90,8 +90,8 @@ def held_out_in_words(train_set: DepthDataset, select_set: DepthDataset) -> str:
     return f"{share}, of the scenes {scenes}"
 
 
-def refuse_other_scenes(config: TrainConfig, select_set: DepthDataset) -> None:
-    """Raise InputError where a run that goes on had held out other pictures, on which its best epoch was picked."""
+def refuse_other_pictures(config: TrainConfig, select_set: DepthDataset) -> None:
+    """Raise InputError where a run that goes on has picked its best epoch so far on other pictures."""
     run = RunFolder(config.resume_from or config.output)
     scored = run.selection(config.held_out) / "constant.json"
     if not scored.exists():
@@ -100,8 +100,8 @@ def refuse_other_scenes(config: TrainConfig, select_set: DepthDataset) -> None:
     changed = before ^ {path.relative_to(select_set.root).as_posix() for path in select_set.files}
     if changed:
         raise InputError(
-            f"{run.path} held out other pictures, as the training split has changed ({len(changed)} differ, first "
-            f"{min(changed)}): go on with the same data, or begin a new run from its best model"
+            f"{run.path} has picked its epochs on other pictures: {config.selects_on} changed ({len(changed)} differ, "
+            f"first {min(changed)}); go on with the same data, or begin a new run from its best model"
         )
 
 

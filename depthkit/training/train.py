@@ -2,7 +2,6 @@
 
     notebook_launcher(train, (config,), num_processes=2, use_port=free_port())
     accelerate launch -m depthkit train --data data --output runs/mine
-    depthkit train --help
 
 What it learns goes to the run folder `config.output`; a launched function's return value is lost.
 """
@@ -216,6 +215,7 @@ def end_epoch(
     }
     if progress.end_epoch(row) and accelerator.is_main_process:
         run = RunFolder(config.output)
+        checkpoints.refuse_a_second_run(config)
         save_model(plain_model, run.best)
         report = evaluation_report(records, protocol, model="best", data=config.selects_on, epoch=progress.epoch)
         write_json(run.selection(config.held_out) / "val.json", report)

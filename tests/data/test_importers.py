@@ -141,8 +141,9 @@ def test_tum_lists_are_read_in_the_order_of_time_and_each_row_once(tmp_path):
     source = tum(tmp_path / "in", [f"{s}.5 rgb/{s}.png {s}.5 depth/{s}.png" for s in stamps])
     import_data(source, tmp_path / "out")
     assert names(tmp_path / "out", "train") == ["0", "1", "2", "3"] and names(tmp_path / "out", "val") == ["5"]
-    for kind in ("rgb", "depth"):
-        (source / f"{kind}.txt").write_text("\n".join(f"{s}.5 {kind}/{s}.png" for s in stamps))
+    for kind in ("rgb", "depth"):  # as a Windows editor and a spreadsheet leave them
+        rows = [f"{s}.5e+00 {kind}/{s}.png" for s in stamps]
+        (source / f"{kind}.txt").write_text("\ufeff# seconds name\n" + "\n".join([*rows, " # end"]), encoding="utf-8")
     (source / "associations.txt").unlink()
     import_data(source, tmp_path / "timed")
     assert names(tmp_path / "timed", "train") == ["0", "1", "2", "3"] and names(tmp_path / "timed", "val") == ["5"]
@@ -208,6 +209,9 @@ def test_an_official_split_that_names_some_images_leaves_the_others_out(labelled
     scipy.io.savemat(folder / "splits.mat", {"testNdxs": np.array([[1]])})
     with pytest.raises(InputError, match=r"splits\.mat: no trainNdxs in it"):
         import_data(folder, folder / "other")
+    (folder / "splits.mat").write_bytes(b"MATLAB 5.0 MAT-file, cut off")
+    with pytest.raises(InputError, match=r"splits\.mat: can't be read as MATLAB's"):
+        import_data(folder, folder / "other")
 
 
 def test_kitti_keeps_its_own_split(tmp_path):
@@ -221,7 +225,7 @@ def test_kitti_keeps_its_own_split(tmp_path):
 
 @pytest.mark.parametrize(
     ("rgb", "depth"),
-    [("**/*_rgb.png", "**/*_depth.png"), ("./*_rgb.png", "./*_depth.png"), ("*_r?b.png", "*_dep??.png")],
+    [("**/*_rgb.png", "**/*_depth.png"), ("./*_rgb.png", "./*_depth.png")],
 )
 def test_patterns_as_shells_know_them(tmp_path, rgb, depth):
     stems = [f"s{scene}/{i}" for scene in range(3) for i in range(2)]
@@ -290,9 +294,31 @@ def test_camera_files(tmp_path, name, text, size):
         import_data(source, tmp_path / "bad", "*.jpg", "*.png", depth_scale=1000)
 
 
+def test_folders_within_a_pattern_pair_too(tmp_path):
+    stems = ["A/0", "A/1", "hall_1/0", "hall_2/0", "den/x/0"]
+    source = pairs(tmp_path / "in", [f"rgb/{s}.png" for s in stems], [f"depth/{s}.png" for s in stems])
+    import_data(source, tmp_path / "out", "rgb/**/*.png", "depth/**/*.png", depth_scale=1000)
+    assert sorted(names(tmp_path / "out", "train") + names(tmp_path / "out", "val")) == sorted(stems)
+    for pattern in ("**_rgb.png", "s?/*.png", "[ab]*.png", "a**/*.png"):
+        with pytest.raises(InputError, match=r"patterns know \* \(a part of a name\)"):
+            import_data(source, tmp_path / "other", pattern, "depth/*.png", depth_scale=1000)
+
+
+def test_a_camera_file_may_say_more_than_the_camera(tmp_path):
+    source = pairs(tmp_path / "in", [f"{i}.jpg" for i in range(3)], [f"{i}.png" for i in range(3)])
+    camera = {"fx": 5, "fy": 5, "cx": 4, "cy": 3, "rectified": True, "model": "pinhole"}
+    (source / "camera.json").write_text(json.dumps(camera))
+    import_data(source, tmp_path / "out", "*.jpg", "*.png", depth_scale=1000)
+    assert json.loads((tmp_path / "out/camera.json").read_text())["fx"] == 5
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        ("camera.json", '{"hfov_deg": 60, "fy": 5, "cx": 4, "cy": 3}', "is no camera"),
+        ("camera.json", '{"hfov_deg": 400}', "is no camera"),
+        ("camera.json", '{"fx": 5, "fy": 7e6, "cx": 4, "cy": 3}', "is no camera"),
+        ("camera.json", '{"fx": 5, "fy": 5, "cx": 1e9, "cy": 3}', "is no camera"),
         ("camera-intrinsics.txt", "5 0 0\n0 5 0\n4 3 1", "is it transposed"),
         ("camera.json", '{"hfov_deg": 60, "fx": 5, "fy": 5, "cx": 4, "cy": 3}', "is no camera"),
         ("camera.json", '{"fx": true, "fy": true, "cx": 4, "cy": 3}', "is no camera"),

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -257,8 +258,32 @@ def test_a_file_or_another_kind_of_model_is_refused(relative_folder, tmp_path):
         load_model(tmp_path)
 
 
+def test_a_folder_of_other_things_is_not_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(InputError, match=r"holds thesis\.txt, which is no part of a model"):
+        save_model(build_model("tiny"), tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+
+
+def test_a_relative_config_without_max_depth_still_predicts(relative_folder, tmp_path):
+    shutil.copytree(relative_folder, tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    for change in ({"max_depth": None}, {}):
+        (tmp_path / "m" / "config.json").write_text(json.dumps(config | change))
+        assert predict_disparity(load_model(tmp_path / "m"), np.zeros((60, 80, 3), np.uint8)).shape == (60, 80)
+
+
+def test_a_config_that_transformers_refuses_is_one_line(tmp_path):
+    save_model(build_model("tiny", "metric"), tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config | {"backbone_config": []}))
+    with pytest.raises(InputError, match="is of no Depth Anything"):
+        load_model(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
-    "fault", [{"max_depth": m} for m in (None, "7", 7.5, float("nan"), 0)] + [{"depth_estimation_type": "both"}]
+    "fault",
+    [{"max_depth": m} for m in (None, "7", 7.5, 7.0, True, float("nan"), 0)] + [{"depth_estimation_type": "both"}],
 )
 def test_a_config_that_says_no_depth_is_refused(tmp_path, fault):
     save_model(build_model("tiny", "metric"), tmp_path / "m")

@@ -51,6 +51,13 @@ def test_onnx_gives_the_metres_of_pytorch_for_one_picture_and_for_three(exported
         assert np.abs(depth - expected[:batch]).max() < 1e-4 * np.ptp(expected)
 
 
+def test_a_place_that_can_not_hold_it_is_refused(exported):
+    folder, _ = exported
+    for place in (folder / "model.txt", folder / "model"):
+        with pytest.raises(InputError, match="can't become an ONNX file"):
+            export_onnx(folder / "model", place)
+
+
 def test_another_size_is_refused(exported):
     folder, _ = exported
     with pytest.raises(Exception, match=r"[Ii]nvalid dimensions"):

@@ -13,9 +13,10 @@ from depthkit.data.datasets import NYUDepthV2
 from depthkit.data.scenes import hold_out
 from depthkit.errors import InputError
 from depthkit.models.build import load_model
-from depthkit.run_folder import read_json
+from depthkit.run_folder import RunFolder, read_json, write_json
 from depthkit.scoring.evaluate import evaluate
 from depthkit.scoring.statistics import means
+from depthkit.training.checkpoints import refuse_a_second_run
 from depthkit.training.config import TrainConfig
 from depthkit.training.splits import divided, open_splits
 from depthkit.training.train import free_port
@@ -113,7 +114,24 @@ def test_a_run_that_goes_on_must_hold_out_what_it_held_out(honest, tmp_path):
         for i in range(4):
             write_frame(data / "train" / f"scene_{scene}" / f"{i}.h5", i)
     failed = attempt(command(honest, "--resume", "True"))
-    assert failed.returncode == 2 and "held out other pictures" in failed.stderr
+    assert failed.returncode == 2 and "has picked its epochs on other pictures" in failed.stderr
+
+
+def test_a_run_that_goes_on_must_pick_its_epoch_on_the_same_pictures(config, tmp_path):
+    data = shutil.copytree(config.data, tmp_path / "grown")
+    config = dataclasses.replace(config, data=str(data), epochs=2, warmup_epochs=0)
+    run(command(config))
+    write_frame(data / "val" / "more" / "0.h5", 0)
+    failed = attempt(command(config, "--resume", "True"))
+    assert failed.returncode == 2 and "on other pictures: val changed (1 differ, first val/more/0.h5)" in failed.stderr
+
+
+def test_two_runs_in_one_folder_do_not_mix(config):
+    write_json(RunFolder(config.output).config, dataclasses.asdict(config))
+    refuse_a_second_run(config)
+    write_json(RunFolder(config.output).config, dataclasses.asdict(dataclasses.replace(config, seed=7)))
+    with pytest.raises(InputError, match="is of another run, begun meanwhile in the same folder"):
+        refuse_a_second_run(config)
 
 
 def test_the_training_split_is_no_test():
