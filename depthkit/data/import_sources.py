@@ -81,7 +81,7 @@ def find_frames(kind: SourceKind, source: Path, files: list[Path], rgb: str | No
 def _expression(pattern: str) -> str:
     """Turn a pattern of files in any folder into an expression: each * is a group, and so are the folders of **/."""
     bare = re.sub(r"^(\./|\*\*/)+", "", pattern)
-    if re.search(r"\*\*(?!/)|[^/]\*\*|[?\[]", bare):
+    if re.search(r"\*\*(?!/)|[^/]\*\*|[?]", bare):
         raise InputError(f"{pattern!r}: patterns know * (a part of a name), and **/ (folders), and nothing else")
     parts = [part.split("*") for part in bare.split("**/")]
     return "((?:.*/)?)" + "((?:.*/)?)".join("([^/]+)".join(map(re.escape, part)) for part in parts)

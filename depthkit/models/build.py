@@ -165,7 +165,7 @@ def save_model(model: DepthAnythingForDepthEstimation, folder: str | Path) -> No
     Raises: InputError when a parameter is not finite, or the folder holds anything but a model; RuntimeError when it
     can't be written (a full disk).
     """
-    if others := {path.name for path in Path(folder).glob("*")} - MODEL_FILES:
+    if others := {path.name for path in Path(folder).glob("[!.]*")} - MODEL_FILES:
         raise InputError(
             f"{folder} holds {min(others)}, which is no part of a model, and would be lost: name a new folder"
         )

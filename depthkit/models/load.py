@@ -41,10 +41,8 @@ def read_config(path: str | Path) -> Any:
         found = settings.get("model_type", "no")
         raise InputError(f"{path} holds {found} model, not a Depth Anything: give a model folder, as best/ of a run is")
     kind, limit = settings.get("depth_estimation_type", "relative"), settings.get("max_depth", 1)
-    if kind == "relative":
-        settings["max_depth"] = limit = (
-            1  # of no meaning, and null in some files, which transformers then multiplies by
-        )
+    if kind == "relative":  # means nothing then, and is null in some files, which transformers would multiply by
+        settings["max_depth"] = limit = 1
     if kind not in get_args(Objective) or isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         wanted = "relative, or metric with a max_depth of whole metres"
         raise InputError(f"{path}: its config.json says {kind}, max_depth {limit}; a model here is {wanted}")

@@ -299,7 +299,7 @@ def test_folders_within_a_pattern_pair_too(tmp_path):
     source = pairs(tmp_path / "in", [f"rgb/{s}.png" for s in stems], [f"depth/{s}.png" for s in stems])
     import_data(source, tmp_path / "out", "rgb/**/*.png", "depth/**/*.png", depth_scale=1000)
     assert sorted(names(tmp_path / "out", "train") + names(tmp_path / "out", "val")) == sorted(stems)
-    for pattern in ("**_rgb.png", "s?/*.png", "[ab]*.png", "a**/*.png"):
+    for pattern in ("**_rgb.png", "s?/*.png", "a**/*.png"):
         with pytest.raises(InputError, match=r"patterns know \* \(a part of a name\)"):
             import_data(source, tmp_path / "other", pattern, "depth/*.png", depth_scale=1000)
 
