@@ -146,14 +146,14 @@ def calibrate(
         split: folder of the split
         depth_scale: layout folder: units of an integer depth file per metre (1000 for mm)
     """
-    from depthkit.models.calibration import FILE, calibrate
+    from depthkit.models.calibration import CALIBRATION_FILE, calibrate
 
     if bool(points) == bool(data):
         raise InputError("give either --points, a CSV of measured points, or --data, a data set with depth")
     result = calibrate(model, points or open_split(layout, data or "", split, depth_scale))
     print(result)
-    if (model / FILE).exists():
-        print(f"{model / FILE}{'' if result.kept else ', from before,'} is what predict, evaluate and export use")
+    if (file := model / CALIBRATION_FILE).exists():
+        print(f"{file}{'' if result.kept else ', from before,'} is what predict, evaluate and export use")
 
 
 def export(
@@ -236,15 +236,15 @@ def convert(
         max_depth: metres, of a metric .pth whose name does not say it
     """
     from depthkit.models.author_weights import is_checkpoint
-    from depthkit.models.build import load_model
+    from depthkit.models.build import CALIBRATION_FILE, load_model
     from depthkit.models.convert import export, to_folder
 
     if is_checkpoint(source):
         print(f"{target}: {to_folder(source, target, objective, max_depth)}")
     else:
-        rest = "; its calibration.json stays behind" if Path(source, "calibration.json").is_file() else ""
+        rest = f"; its {CALIBRATION_FILE} stays behind" if Path(source, CALIBRATION_FILE).is_file() else ""
         print(f"{target}: in the authors' code, load_state_dict into {export(load_model(source), target)}{rest}")
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"import": import_data} | dict(check=check, train=train, evaluate=evaluate)
-COMMANDS |= dict(calibrate=calibrate, export=export, predict=predict, demo=demo, convert=convert)
+_NAMED = (check, train, evaluate, calibrate, export, predict, demo, convert)
+COMMANDS: dict[str, Callable[..., Any]] = {"import": import_data} | {each.__name__: each for each in _NAMED}

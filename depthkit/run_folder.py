@@ -33,8 +33,8 @@ class RunFolder:
         return self.eval / "held_out" if held_out else self.eval
 
     def is_used(self) -> bool:
-        """Say whether a run has left its history, a checkpoint or a model here."""
-        return self.history.exists() or self.last.exists() or self.best.exists()
+        """Say whether a run has left its history or a checkpoint here."""
+        return self.history.exists() or self.last.exists()
 
 
 def write_json(path: str | Path, content: Any) -> None:

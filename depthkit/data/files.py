@@ -104,7 +104,7 @@ def same_proportions(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return abs(first[1] / first[0] * second[0] / second[1] - 1) <= 0.02
 
 
-def is_plausible(camera: Intrinsics, shape: tuple[int, int]) -> bool:
+def _is_plausible(camera: Intrinsics, shape: tuple[int, int]) -> bool:
     """Say whether a picture of `shape` can be of this camera: 0.1 to 179.4 degrees, its centre not far outside."""
     height, width = shape
     angles = all(0.002 < side / focal < 400 for side, focal in ((width, camera.fx), (height, camera.fy)) if focal)
@@ -128,7 +128,7 @@ def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
             camera = Intrinsics(*(float(values[name]) for name in ("fx", "fy", "cx", "cy")))
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         pass
-    if camera is None or min(made_for) <= 0 or not is_plausible(camera, made_for):
+    if camera is None or min(made_for) <= 0 or not _is_plausible(camera, made_for):
         wanted = '{"fx", "fy", "cx", "cy"}, pixels, or {"hfov_deg"}, and "width" and "height" where they are known'
         raise DataError(f"{path}: {str(values)[:80]} is no camera; give numbers for {wanted}")
     if not same_proportions(shape, made_for):

@@ -22,8 +22,9 @@ from depthkit.models.encoders import Encoder, Init, Objective, encoder_of_width,
 from depthkit.models.load import first_not_finite, load_strictly, quiet_transformers, read_config
 from depthkit.run_folder import replaced_folder
 
+CALIBRATION_FILE = "calibration.json"
 # What a model folder may hold: what `save_model` writes, and its calibration.
-MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", "calibration.json"}
+MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json", "README.md", CALIBRATION_FILE}
 
 
 def build_model(

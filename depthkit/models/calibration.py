@@ -18,13 +18,12 @@ from transformers import PreTrainedModel
 from depthkit.data.datasets import DepthDataset
 from depthkit.errors import InputError
 from depthkit.masked import Map
-from depthkit.models.build import load_model
+from depthkit.models.build import CALIBRATION_FILE, load_model
 from depthkit.models.points import FARTHEST, NEAREST, csv_values, dataset_values
 from depthkit.models.predict import predict_depth, predict_output
 from depthkit.run_folder import read_json, replaced_file, write_json
 
 Space = Literal["depth", "disparity"]
-FILE = "calibration.json"  # beside the weights
 SECTION = "\n\n## Calibration\n\n"
 SHIFT_PARTS = 10  # a shift that fewer points give a metric model can ruin all other distances
 CAUTION = 6  # the number in `Calibration.kept`
@@ -89,7 +88,7 @@ def calibrate(folder: str | Path, source: str | Path | DepthDataset) -> Calibrat
     values = dataset_values(model, source) if isinstance(source, DepthDataset) else csv_values(model, Path(source))
     calibration = fit_calibration(*values, "disparity" if _is_relative(model) else "depth")
     if calibration.kept:
-        write_json(Path(folder, FILE), asdict(calibration))
+        write_json(Path(folder, CALIBRATION_FILE), asdict(calibration))
         _show_in_card(Path(folder, "README.md"), calibration)
     return calibration
 
@@ -106,7 +105,7 @@ def _show_in_card(card: Path, calibration: Calibration) -> None:
 
 def load_calibration(folder: str | Path) -> Calibration | None:
     """The calibration of a model folder, or None. Raises: InputError if it is damaged."""
-    path = Path(folder, FILE)
+    path = Path(folder, CALIBRATION_FILE)
     if not path.is_file():
         return None
     try:

@@ -47,8 +47,9 @@ def to_folder(
 def export(model: DepthAnythingForDepthEstimation, path: str | Path) -> str:
     """Write `model` as a `.pth` with the authors' names, for `load_state_dict` in their code.
 
-    Returns: the call that builds the model there, with the `max_depth` that the file itself can't hold. Raises:
-    InputError for an encoder that their code does not know, a name of another kind, or weights that are not finite.
+    Returns: the call that builds the model there, with what the file can't hold: `max_depth`, input size and lens.
+    Raises: InputError for an encoder that their code does not know, a name of another kind, or weights that are not
+    finite.
     """
     config: Any = model.config
     encoder, stated = encoder_of_width(config.backbone_config.hidden_size), stated_kind(path)

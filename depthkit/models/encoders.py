@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Encoder = Literal["tiny", "vits", "vitb", "vitl", "vitg"]
 Objective = Literal["metric", "relative"]
 Init = Literal["encoder", "neck", "all"]
-FARTHEST = 10_000  # metres; beyond, a unit is wrong
+LARGEST_MAX_DEPTH = 10_000  # metres; beyond, a unit is wrong
 
 # The paper's four encoders follow the authors' `model_configs` and `intermediate_layer_idx`; `tiny` is ours.
 ENCODERS: dict[Encoder, dict[str, Any]] = {
@@ -72,6 +72,6 @@ def model_config(
 
 def check_max_depth(max_depth: float) -> None:
     """Raise InputError unless a metric head can end at `max_depth` metres: `transformers` stores a whole number."""
-    if not 1 <= max_depth <= FARTHEST or max_depth != int(max_depth):
-        wanted = f"a whole number of metres, 1 to {FARTHEST}, for a metric model"
+    if not 1 <= max_depth <= LARGEST_MAX_DEPTH or max_depth != int(max_depth):
+        wanted = f"a whole number of metres, 1 to {LARGEST_MAX_DEPTH}, for a metric model"
         raise InputError(f"max_depth must be {wanted}; got {max_depth}")

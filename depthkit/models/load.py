@@ -27,16 +27,9 @@ def read_config(path: str | Path) -> Any:
         raise InputError(f"{path}: no such folder; give a model folder, as best/ of a run is, or OWNER/NAME on the Hub")
     if Path(path).exists() and not Path(path, "config.json").is_file():
         raise InputError(f"{path} holds no config.json: give a model folder; `depthkit convert` makes one of a .pth")
-    if Path(path).exists() and not isinstance(read_json(Path(path, "config.json")), dict):
+    settings = read_json(Path(path, "config.json")) if Path(path).exists() else _hub_settings(path)
+    if not isinstance(settings, dict):
         raise InputError(f"{path}/config.json holds no settings of a model: get the folder again")
-    try:
-        with quiet_transformers():
-            settings, _ = DepthAnythingConfig.get_config_dict(path)
-    except OSError as error:
-        raise InputError(
-            f"{path} is no model folder, and could not be loaded from the Hugging Face Hub ({_first_line(error)}): "
-            "check the name or, on a machine without a network, download the model beforehand and give its folder"
-        ) from error
     if settings.get("model_type") != "depth_anything":
         found = settings.get("model_type", "no")
         raise InputError(f"{path} holds {found} model, not a Depth Anything: give a model folder, as best/ of a run is")
@@ -50,6 +43,17 @@ def read_config(path: str | Path) -> Any:
         return DepthAnythingConfig.from_dict(settings)
     except Exception as error:  # its checks raise errors of many kinds
         raise InputError(f"{path}/config.json is of no Depth Anything ({_first_line(error)}): get it again") from error
+
+
+def _hub_settings(name: str) -> dict[str, Any]:
+    try:
+        with quiet_transformers():
+            return DepthAnythingConfig.get_config_dict(name)[0]
+    except OSError as error:
+        raise InputError(
+            f"{name} is no model folder, and could not be loaded from the Hugging Face Hub ({_first_line(error)}): "
+            "check the name or, on a machine without a network, download the model beforehand and give its folder"
+        ) from error
 
 
 def load_strictly(

@@ -73,11 +73,8 @@ def dataset_values(model: PreTrainedModel, dataset: DepthDataset) -> Values:
     dataset = copy.copy(dataset)
     dataset.transform = None
     predicted, metres, parts = [], [], []
-    limit = (
-        FARTHEST
-        if model.config.depth_estimation_type == "relative" or canonical_focal(model.config)
-        else model.config.max_depth
-    )
+    ends = model.config.depth_estimation_type == "metric" and not canonical_focal(model.config)
+    limit = model.config.max_depth if ends else FARTHEST
     for index in range(len(dataset)):
         sample = dataset[index]
         depth, prediction = sample["depth"].numpy(), predict_output(model, sample["image"].numpy())

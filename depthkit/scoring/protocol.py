@@ -8,7 +8,7 @@ from torch import Tensor
 
 from depthkit.errors import InputError
 from depthkit.masked import Map, valid_mask
-from depthkit.models.encoders import FARTHEST
+from depthkit.models.encoders import LARGEST_MAX_DEPTH
 
 Alignment = Literal["none", "disparity", "depth", "median"]
 Crop = Literal["eigen", "garg"]
@@ -49,9 +49,9 @@ class Protocol:
             value, choices = getattr(self, name), get_args(kind) + ((None,) if name == "crop" else ())
             if value not in choices:
                 raise InputError(f"{name} must be one of {choices}; got {value!r}")
-        if not 0 <= self.min_depth < self.max_depth <= FARTHEST:
+        if not 0 <= self.min_depth < self.max_depth <= LARGEST_MAX_DEPTH:
             found = f"{self.min_depth:g} and {self.max_depth:g}"
-            raise InputError(f"0 ≤ min_depth < max_depth must hold, up to {FARTHEST} metres; got {found}")
+            raise InputError(f"0 ≤ min_depth < max_depth must hold, up to {LARGEST_MAX_DEPTH} metres; got {found}")
 
     def __str__(self) -> str:
         aligned = {"none": "no alignment", "median": "scaled to the true median per image"}

@@ -80,6 +80,8 @@ def save(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> N
     best = progress.best if math.isfinite(progress.best) else None  # JSON knows no infinity
     state = asdict(progress) | {"loss_sum": loss_sum, "best": best, "config": asdict(config)}
     is_main = accelerator.is_main_process
+    if is_main:
+        refuse_a_second_run(config)
     with replaced_folder(run.last) if is_main else nullcontext(run.last.with_name("last.draft")) as draft:
         accelerator.wait_for_everyone()
         accelerator.save_state(str(draft))

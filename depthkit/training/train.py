@@ -113,7 +113,8 @@ def train(config: TrainConfig) -> None:
 
 def start(config: TrainConfig) -> Accelerator:
     """An accelerator for `config`, after making sure that no earlier run would be overwritten."""
-    if not config.resume and RunFolder(config.output).is_used():
+    run = RunFolder(config.output)
+    if not config.resume and (run.is_used() or run.best.exists()):
         raise InputError(
             f"{config.output} holds a run already: pass resume=True to go on with it, or name another output"
         )
