@@ -129,7 +129,7 @@ def row_and_costs(rows: Named[Array], costs: Named[float], worst: Named[float], 
     row.legend(fontsize=8, loc="upper right")
     shown = bars.barh(list(costs), [costs[name] / worst[name] for name in costs], color=COLOURS[: len(costs)])
     bars.bar_label(shown, [f"{value:.3f}" for value in costs.values()], padding=3, fontsize=9)
-    bars.set(xlim=(0, 1.3), xlabel="share of the worst here", title="three losses and their values")
+    bars.set(xlim=(0, 1.3), xlabel="share of the worst here", title="losses and their values")
     bars.invert_yaxis()
     return fig
 

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from matplotlib import cm, colors
 from matplotlib import pyplot as plt
+from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from depthkit.course.plots.basics import Array, Figure, Named, Texts
 from depthkit.course.plots.maps import DEPTH_CMAP, depth_limits
+
+FONT = ImageFont.truetype(findfont("DejaVu Sans"), 13)  # matplotlib's own, which has Greek letters
 
 MOVE = """const box = this.closest('.moving-figure'); let k = 0;
 for (const bar of box.querySelectorAll('input')) {
@@ -133,7 +136,7 @@ def _picture(frame: Figure | Array) -> Image.Image:
 def _named(picture: Image.Image, text: str) -> Image.Image:
     """Put a line of text above a still, which nobody can ask what it shows."""
     named = ImageOps.expand(picture, (0, 22, 0, 0), "white")
-    ImageDraw.Draw(named).text((6, 3), text, fill="black", font=ImageFont.load_default(14))
+    ImageDraw.Draw(named).text((6, 3), text, fill="black", font=FONT)
     return named
 
 
