@@ -23,12 +23,13 @@ def run_demo(model: str, port: int | None = None, share_on_network: bool = False
 
     Raises: InputError when gradio is not installed, or the model can't be loaded.
     """
-    page = build_page(model)
     host = "0.0.0.0" if share_on_network else "127.0.0.1"
-    page.launch(server_name=host, server_port=port, share=False, quiet=False)
+    with tempfile.TemporaryDirectory(prefix="depthkit-") as folder:
+        build_page(model, Path(folder)).launch(server_name=host, server_port=port, share=False, quiet=False)
 
 
-def build_page(model: str) -> Any:
+def build_page(model: str, folder: Path) -> Any:
+    """The page; the files of the latest prediction lie in `folder`, from where gradio copies them to its cache."""
     gr = _import_gradio()
     network, calibration = load_model(model), load_calibration(model)
     metric = calibration is not None or network.config.depth_estimation_type == "metric"
@@ -40,11 +41,12 @@ def build_page(model: str) -> Any:
         intrinsics, source = photo_camera(Path(path), photo.shape, fov or None)
         values = predict_calibrated(network, photo, calibration, intrinsics.focal)
         depth = values if metric else _relative_depth(values)
-        files = _files(values, depth, photo, intrinsics, metric)
+        files = _files(folder, values, depth, photo, intrinsics, metric)
         figures = depth_figure(values, metric), cloud_figure(depth, photo, intrinsics)
         return *figures, f"{_words(values, metric)} Focal length {intrinsics.focal:.0f} px {source}.", files
 
-    with gr.Blocks(title="depthkit", analytics_enabled=False) as page:
+    # a large photo makes some 100 MB of files: a page that runs for days must not fill the disk
+    with gr.Blocks(title="depthkit", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         kind = "metric depth, in metres" if metric else "relative depth: disparity of unknown scale and shift"
         gr.Markdown(f"# depthkit\nThe model in `{Path(model).name}` predicts {kind}.")
         with gr.Row():
@@ -106,9 +108,10 @@ def _words(values: np.ndarray, metric: bool) -> str:
     return f"{near:.2f} m (nearest 1 %) to {far:.2f} m (farthest 1 %)."
 
 
-def _files(values: np.ndarray, depth: np.ndarray, photo: np.ndarray, intrinsics: Intrinsics, metric: bool) -> list[str]:
-    """The map as .npy and the points as .ply, in a folder of their own."""
-    folder = Path(tempfile.mkdtemp(prefix="depthkit-"))
+def _files(
+    folder: Path, values: np.ndarray, depth: np.ndarray, photo: np.ndarray, intrinsics: Intrinsics, metric: bool
+) -> list[str]:
+    """The map as .npy and the points as .ply, in place of those of the photo before."""
     np.save(folder / ("depth_m.npy" if metric else "disparity.npy"), values)
     write_ply(folder / "points.ply", *point_cloud(depth, photo, intrinsics))
     return [str(path) for path in sorted(folder.iterdir())]

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -45,7 +46,8 @@ def test_a_photo_is_predicted_by_a_click(model, tmp_path):
     webdriver = pytest.importorskip("selenium.webdriver")
     photo, port = tmp_path / "photo.png", free_port()
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1"}
+    (temporary := tmp_path / "temporary").mkdir()
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "depthkit", "demo", str(model), "--port", port]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -63,6 +65,11 @@ def test_a_photo_is_predicted_by_a_click(model, tmp_path):
             assert "points\n.ply" in element(browser, by, "#files").text
             browser.save_screenshot(str(tmp_path / "page.png"))
             assert np.asarray(Image.open(tmp_path / "page.png")).std() > 10
+            assert any(temporary.glob("gradio/*/points.ply"))
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=60)
+            left = [path for path in temporary.rglob("*") if path.is_file()]
+            assert not left, "files of predictions stay behind when the page is stopped"
     finally:
         server.kill()
         server.wait()
