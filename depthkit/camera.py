@@ -5,14 +5,13 @@ that a W-wide image reaches from −0.5 to W − 0.5 and its centre is (W − 1)
 """
 
 import math
-import os
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from depthkit.run_folder import replaced_file
 
 # How a model treats the lens. ignore: it learns metres as they are, which hold for lenses like those of its training.
 # canonical: it learns z · f_c / f, the depth at which a camera of focal length f_c would see the same picture, and its
@@ -21,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 CameraUse = Literal["ignore", "canonical"]
 
 
-@dataclass(frozen=True)
-class Intrinsics:
+class Intrinsics(NamedTuple):
     """Focal lengths and principal point in pixels of one image size; every resize, crop or flip needs its own.
 
     Unpacks as (fx, fy, cx, cy).
@@ -32,9 +30,6 @@ class Intrinsics:
     fy: float
     cx: float
     cy: float
-
-    def __iter__(self) -> Iterator[float]:
-        return iter(astuple(self))
 
     @classmethod
     def centred(cls, focal: float, width: int, height: int) -> "Intrinsics":
@@ -141,13 +136,8 @@ def write_ply(path: str | Path, points: ArrayLike, colors: ArrayLike) -> None:
     fields += [f"property uchar {name}" for name in ("red", "green", "blue")]
     lines = ["ply", "format binary_little_endian 1.0", "comment metres, x right, y down, z forward"]
     header = "\n".join([*lines, f"element vertex {len(points)}", *fields, "end_header"]) + "\n"
-    path = Path(path)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-    try:
+    with replaced_file(path) as draft:
         draft.write_bytes(header.encode("ascii") + vertices.tobytes())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _rays(shape: tuple[int, ...], intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:

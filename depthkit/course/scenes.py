@@ -1,6 +1,5 @@
 """Single scenes that the course explains with: the teaching renders, and Middlebury's Motorcycle."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +43,5 @@ def unpack_motorcycle(destination: str | Path) -> Path:
     root = Path(destination) / "motorcycle"
     if not root.is_dir():
         with replaced_folder(root) as draft:
-            write_h5(draft / "val" / "scene" / "00000.h5", left, depth, asdict(calibration["intrinsics"]))
+            write_h5(draft / "val" / "scene" / "00000.h5", left, depth, calibration["intrinsics"]._asdict())
     return root

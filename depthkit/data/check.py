@@ -130,7 +130,7 @@ def _look(dataset: DepthDataset, index: int) -> _Look:
 
 def _is_turned(photo: Path) -> bool:
     with Image.open(photo) as picture:
-        return picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
+        return picture.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
 
 
 def _note_empty(folder: str, looks: list[_Look]) -> list[str]:

@@ -115,7 +115,6 @@ def _is_plausible(camera: Intrinsics, shape: tuple[int, int]) -> bool:
 def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
     """The camera that `values`, found at `path`, say of a photo of `shape`. Raises: DataError as `find_camera`."""
     height, width = shape
-    camera = None
     try:
         given = values.keys() & {"hfov_deg", "fx", "fy", "cx", "cy"}
         if {"hfov_deg"} < given or any(isinstance(values[name], bool) for name in given):
@@ -126,11 +125,11 @@ def parse_camera(path: Path, values: Any, shape: tuple[int, int]) -> Intrinsics:
             camera = Intrinsics.from_fov(hfov if 0 < hfov < 180 else math.nan, made_for[1], made_for[0])
         else:
             camera = Intrinsics(*(float(values[name]) for name in ("fx", "fy", "cx", "cy")))
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
-        pass
-    if camera is None or min(made_for) <= 0 or not _is_plausible(camera, made_for):
+        if not _is_plausible(camera, made_for):
+            raise ValueError("no lens is like that")
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         wanted = '{"fx", "fy", "cx", "cy"}, pixels, or {"hfov_deg"}, and "width" and "height" where they are known'
-        raise DataError(f"{path}: {str(values)[:80]} is no camera; give numbers for {wanted}")
+        raise DataError(f"{path}: {str(values)[:80]} is no camera; give numbers for {wanted}") from error
     if not same_proportions(shape, made_for):
         size = f"{made_for[1]} × {made_for[0]}"
         raise DataError(f"{path}: measured at {size}, but the photo has {width} × {height}: give it a .json of its own")

@@ -128,9 +128,7 @@ def find_tum(source: Path, files: list[Path]) -> Found:
     for folder in dict.fromkeys(path.parent for path in files if re.fullmatch(TUM_LIST, path.name)):
         if (folder / "associations.txt").is_file():
             rows = _rows(folder / "associations.txt", 4)
-            pairs = [
-                (row[3], row[1]) if Path(row[1]).parts[0].startswith("depth") else (row[1], row[3]) for row in rows
-            ]
+            pairs = [(b, a) if Path(a).parts[0].startswith("depth") else (a, b) for _, a, _, b in rows]
             pairs = list(dict.fromkeys(pairs))
             names = {name for pair in pairs for name in pair}
         else:
@@ -184,13 +182,11 @@ def find_nyu(source: Path, files: list[Path], depth: str | None) -> Found:
             raise InputError(f"{path}: no {listed(sorted(missing))} in it; name the labelled file of NYU Depth V2")
         scenes = ["".join(map(chr, file[ref][()].ravel())) for ref in file["scenes"][()].ravel()]
     parts: dict[int, Literal["train", "val"]] = {}
-    if (path.parent / "splits.mat").is_file():
-        with named_errors(path.parent / "splits.mat", "MATLAB's"):
-            numbers = scipy.io.loadmat(path.parent / "splits.mat")
+    if (splits := path.parent / "splits.mat").is_file():
+        with named_errors(splits, "MATLAB's"):
+            numbers = scipy.io.loadmat(splits)
         if missing := {"trainNdxs", "testNdxs"} - set(numbers):
-            raise InputError(
-                f"{path.parent / 'splits.mat'}: no {listed(sorted(missing))} in it; take NYU's own, or none"
-            )
+            raise InputError(f"{splits}: no {listed(sorted(missing))} in it; take NYU's own, or none")
         parts |= {int(number): "train" for number in numbers["trainNdxs"].ravel()}
         parts |= {int(number): "val" for number in numbers["testNdxs"].ravel()}
     key = "depths" if depth == "filled" else "rawDepths"

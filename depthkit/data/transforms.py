@@ -114,11 +114,8 @@ def _square_part(sample: dict[str, Any], key: str, share: float, place: np.ndarr
     first = [int(at * (count - side + 1)) for at, count in zip(place, grid, strict=True)]
 
     def part(values: np.ndarray) -> tuple[slice, ...]:
-        ends = [(start, start + side) for start in first]
-        return tuple(
-            slice(*(round(end * count / cells) for end in pair))
-            for pair, count, cells in zip(ends, values.shape, grid, strict=False)
-        )
+        sides = zip(first, values.shape, grid, strict=False)
+        return tuple(slice(round(i * count / cells), round((i + side) * count / cells)) for i, count, cells in sides)
 
     rows, columns = part(image)
     found = sample | {"image": image[rows, columns]} | {name: sample[name][part(target)] for name in (key, "mask")}

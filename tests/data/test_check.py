@@ -294,12 +294,14 @@ def test_without_a_max_depth_honest_tum_data_pass(tmp_path):
         check(dataset, max_depth=60)
 
 
-def test_photos_that_exif_turns_are_told(tmp_path):
+@pytest.mark.parametrize("orientation, turned", [(3, True), (1, False), (9, False)])  # there is no 9
+def test_photos_that_exif_turns_are_told(tmp_path, orientation, turned):
     """A photo turned by half a circle has the shape of its depth map either way: only a look can tell."""
     for kind in ("rgb", "depth"):
         (tmp_path / "train" / kind).mkdir(parents=True)
     exif = Image.Exif()
-    exif[0x0112] = 3
+    exif[0x0112] = orientation
     Image.new("RGB", (80, 60)).save(tmp_path / "train" / "rgb" / "0.jpg", exif=exif)
     np.save(tmp_path / "train" / "depth" / "0.npy", np.full((60, 80), 2, np.float32))
-    assert any("EXIF turns 1 of the photos" in note for note in check(RGBDFolder(tmp_path, "train")).notes)
+    notes = check(RGBDFolder(tmp_path, "train")).notes
+    assert any("EXIF turns 1 of the photos" in note for note in notes) is turned
