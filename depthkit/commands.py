@@ -7,7 +7,7 @@ from shlex import quote
 from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, PositionalRequiredArgs
 
 from depthkit.camera import Intrinsics
 from depthkit.data.datasets import Layout, open_split
@@ -246,5 +246,6 @@ def convert(
         print(f"{target}: in the authors' code, load_state_dict into {export(load_model(source), target)}{rest}")
 
 
-_NAMED = (check, train, evaluate, calibrate, export, predict, demo, convert)
-COMMANDS: dict[str, Callable[..., Any]] = {"import": import_data} | {each.__name__: each for each in _NAMED}
+# A function of the kit, which knows nothing of tyro: here its first two go by place.
+COMMANDS: dict[str, Callable[..., Any]] = {"import": tyro.conf.configure(PositionalRequiredArgs)(import_data)}
+COMMANDS |= {each.__name__: each for each in (check, train, evaluate, calibrate, export, predict, demo, convert)}
