@@ -55,8 +55,7 @@ def export_onnx(
     model, calibration, path = load_model(folder), load_calibration(folder), Path(path)
     if path.suffix == ".txt" or (path.exists() and not path.is_file()):
         raise InputError(f"{path}: can't become an ONNX file; name one that ends in .onnx")
-    metres = calibration is not None or model.config.depth_estimation_type == "metric"
-    output = "depth" if metres else "disparity"
+    output = "depth" if calibration or model.config.depth_estimation_type == "metric" else "disparity"
     height, width = _checked(size or input_size(model.config), input_size(model.config))
     difference = None
     with replaced_file(path) as draft:
