@@ -1,7 +1,7 @@
 """The command `depthkit`: it reads the command line, and says a user's mistake in one line."""
 
+import argparse
 import contextlib
-import errno
 import functools
 import inspect
 import io
@@ -10,30 +10,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from pathlib import Path
+from errno import EACCES, EDQUOT, EEXIST, EISDIR, ENOSPC, ENOTDIR, EPERM, EROFS
 from typing import Any
 
-import tyro
-from tyro.conf import FlagConversionOff, OmitArgPrefixes, Positional
+from tyro.conf import FlagConversionOff, OmitArgPrefixes
+from tyro.extras import subcommand_cli_from_dict
 
 from depthkit.commands import COMMANDS, train
-from depthkit.data.importers import import_data
 from depthkit.errors import InputError
 from depthkit.training.config import RECIPES, TrainConfig
 
 # What the system says where nothing can be written: of no use to the user with a trace.
-NO_PLACE = {
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-}
-RECIPE = re.compile(r"--recipe(=.*)?$")
+NO_PLACE = {EEXIST, EISDIR, ENOTDIR, EACCES, EPERM, EROFS, ENOSPC, EDQUOT}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,13 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(arguments: list[str]) -> Callable[[], Any]:
     """The subcommand and its arguments as a function to call."""
-    app = tyro.extras.SubcommandApp()
-    for name, command in COMMANDS.items():
-        app.command(name=name)(_postponed(command, arguments))
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return app.cli(
+            return subcommand_cli_from_dict(
+                {name: _postponed(command, arguments) for name, command in COMMANDS.items()},
                 prog="depthkit",
                 description="Metric and relative depth: train, score and use a Depth Anything V2.",
                 args=arguments,
@@ -79,22 +65,21 @@ def _parse(arguments: list[str]) -> Callable[[], Any]:
 def _postponed(command: Callable[..., Any], arguments: list[str]) -> Callable[..., Callable[[], Any]]:
     """The command as tyro sees it: it only binds arguments, so that errors of the work itself are not caught here."""
 
+    @functools.wraps(command)
     def bind(*positional: Any, **named: Any) -> Callable[[], Any]:
         return functools.partial(command, *positional, **named)
 
-    bind.__doc__, signature = command.__doc__, inspect.signature(command)
-    parameters = dict(signature.parameters)
-    if command is import_data:  # a function of the kit, which knows nothing of tyro: here its first two go by place
-        for name in ("source", "data"):
-            parameters[name] = parameters[name].replace(annotation=Positional[Path])
-    pairs = pairwise([*arguments, ""])
-    named = [word.partition("=")[2] or following for word, following in pairs if RECIPE.match(word)]
-    if command is train and named:
-        recipe = RECIPES.get(named[-1], {})  # type: ignore[call-overload]
-        parameters["config"] = parameters["config"].replace(default=TrainConfig(**recipe))
-    bind.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
-    bind.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    if command is train and (recipe := _named_recipe(arguments)):
+        with_defaults = functools.partial(command, config=TrainConfig(**RECIPES.get(recipe, {})))
+        bind.__signature__ = inspect.signature(with_defaults)  # type: ignore[attr-defined]
     return bind
+
+
+def _named_recipe(arguments: list[str]) -> Any:
+    """What follows --recipe, on which the defaults of the other options depend; None where it is not there."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--recipe", nargs="?")
+    return parser.parse_known_args(arguments)[0].recipe
 
 
 def _first_paragraph(box: str) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any, Literal
 
-import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, PositionalRequiredArgs, arg, configure
 
 from depthkit.camera import Intrinsics
 from depthkit.data.datasets import Layout, open_split
@@ -17,7 +16,7 @@ from depthkit.scoring.protocol import PROTOCOLS, Alignment
 from depthkit.training.config import Recipe, TrainConfig
 
 
-def train(config: Annotated[TrainConfig, tyro.conf.arg(name="")], recipe: Recipe = "nyu") -> None:
+def train(config: Annotated[TrainConfig, arg(name="")], recipe: Recipe = "nyu") -> None:
     """Fine-tune, or pre-train, a model; --resume True goes on, and `accelerate launch -m depthkit` uses every GPU.
 
     Args:
@@ -246,5 +245,6 @@ def convert(
         print(f"{target}: in the authors' code, load_state_dict into {export(load_model(source), target)}{rest}")
 
 
-_NAMED = (check, train, evaluate, calibrate, export, predict, demo, convert)
-COMMANDS: dict[str, Callable[..., Any]] = {"import": import_data} | {each.__name__: each for each in _NAMED}
+# A function of the kit, which knows nothing of tyro: here its first two go by place.
+COMMANDS: dict[str, Callable[..., Any]] = {"import": configure(PositionalRequiredArgs)(import_data)}
+COMMANDS |= {each.__name__: each for each in (check, train, evaluate, calibrate, export, predict, demo, convert)}

@@ -30,7 +30,11 @@ def run_demo(model: str, port: int | None = None, share_on_network: bool = False
 
 def build_page(model: str, folder: Path) -> Any:
     """The page; the files of the latest prediction lie in `folder`, from where gradio copies them to its cache."""
-    gr = _import_gradio()
+    try:
+        import gradio as gr
+        import plotly  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"the demo needs gradio and plotly ({error}): pip install 'depthkit[demo]'") from error
     network, calibration = load_model(model), load_calibration(model)
     metric = calibration is not None or network.config.depth_estimation_type == "metric"
 
@@ -115,12 +119,3 @@ def _files(
     np.save(folder / ("depth_m.npy" if metric else "disparity.npy"), values)
     write_ply(folder / "points.ply", *point_cloud(depth, photo, intrinsics))
     return [str(path) for path in sorted(folder.iterdir())]
-
-
-def _import_gradio() -> Any:
-    try:
-        import gradio
-        import plotly  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"the demo needs gradio and plotly ({error}): pip install 'depthkit[demo]'") from error
-    return gradio

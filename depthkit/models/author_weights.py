@@ -104,10 +104,10 @@ def read(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     content = _load_tensors(path)
-    names = {name: re.sub(r"^.*?(?=\b(pretrained|depth_head)\.)", "", str(name)) for name in content}
-    if len(set(names.values())) < len(content):
+    prefix = re.compile(r"^.*?(?=\b(pretrained|depth_head)\.)")
+    state = {prefix.sub("", str(name)): value.float() for name, value in content.items()}
+    if len(state) < len(content):
         raise InputError(f"{path} holds some parameters twice, under different prefixes such as 'module.'")
-    state = {names[name]: value.float() for name, value in content.items()}
     if name := first_not_finite(state):
         raise InputError(f"{path}: {name} holds NaN or infinity: take a checkpoint from before its training failed")
     try:

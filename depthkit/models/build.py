@@ -60,21 +60,18 @@ def build_model(
     config: Any = model_config(encoder, objective, max_depth, input_size)
     if camera == "canonical":
         config.canonical_focal = config.input_size
-    if weights is None:
-        model = reset_decoder(DepthAnythingForDepthEstimation(config))
+    model = DepthAnythingForDepthEstimation(config) if weights is None else _load_weights(weights, config, init)
+    if weights is None or init == "encoder":
+        reset_decoder(model)
+    elif init == "neck":
+        reset_decoder(model, parts=("head",))
+        if objective == "metric":
+            # A relative loss leaves the scale of the neck's features free: on large ones random last weights would
+            # begin in the sigmoid's flat ends, and their first gradients would harm the neck.
+            for parameter in model.head.conv3.parameters():
+                nn.init.zeros_(parameter)
     else:
-        model = _load_weights(weights, config, init)
-        if init == "encoder":
-            reset_decoder(model)
-        elif init == "neck":
-            reset_decoder(model, parts=("head",))
-            if objective == "metric":
-                # A relative loss leaves the scale of the neck's features free: on large ones random last weights would
-                # begin in the sigmoid's flat ends, and their first gradients would harm the neck.
-                for parameter in model.head.conv3.parameters():
-                    nn.init.zeros_(parameter)
-        else:
-            start_depth = None
+        start_depth = None
     if objective == "metric" and start_depth is not None:
         set_start_depth(model, start_depth)
     return _ready(model)

@@ -86,7 +86,7 @@ def calibrate(folder: str | Path, source: str | Path | DepthDataset) -> Calibrat
         raise InputError(f"{folder}: no config.json in it; calibration is saved in a local model folder, so name one")
     model = load_model(folder)
     values = dataset_values(model, source) if isinstance(source, DepthDataset) else csv_values(model, Path(source))
-    calibration = fit_calibration(*values, "disparity" if _is_relative(model) else "depth")
+    calibration = fit_calibration(*values, "depth" if model.config.depth_estimation_type == "metric" else "disparity")
     if calibration.kept:
         write_json(Path(folder, CALIBRATION_FILE), asdict(calibration))
         _show_in_card(Path(folder, "README.md"), calibration)
@@ -134,7 +134,7 @@ def predict_calibrated(
 
     `focal_px` is for `predict_depth`: a calibration belongs to one camera, and holds its focal length.
     """
-    if calibration is None and not _is_relative(model):
+    if calibration is None and model.config.depth_estimation_type == "metric":
         return predict_depth(model, image, focal_px)
     return apply_calibration(predict_output(model, image), calibration)
 
@@ -175,10 +175,6 @@ def _metres(prediction: Map, scale: float, shift: float, space: Space) -> Map:
 
 def _is_better(after: float, before: float, freedom: int) -> bool:
     return freedom > 0 and after < before * freedom / (freedom + CAUTION)
-
-
-def _is_relative(model: PreTrainedModel) -> bool:
-    return model.config.depth_estimation_type == "relative"
 
 
 def _fit(x: np.ndarray, y: np.ndarray, with_shift: bool) -> tuple[float, float]:

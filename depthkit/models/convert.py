@@ -34,10 +34,9 @@ def to_folder(
         max_depth = 1
     elif objective and not max_depth:
         raise InputError(f"{path}: a metric head needs the max_depth in metres that it was trained with")
-    kind = (objective, max_depth) if objective and max_depth else None
     state = read(path)
-    config = config_of(path, state, kind)
-    if (kind and kind != (config.depth_estimation_type, config.max_depth)) or max_depth not in (None, config.max_depth):
+    config = config_of(path, state, (objective, max_depth) if objective and max_depth else None)
+    if objective not in (None, config.depth_estimation_type) or max_depth not in (None, config.max_depth):
         asked = f"{objective or 'metric'} {max_depth:g}"
         raise InputError(f"{path} holds {kind_of(config)} by its name, not {asked}: rename it")
     save_model(load_strictly(path, config, state), folder)

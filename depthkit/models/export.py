@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 import torch
+from jinja2 import StrictUndefined, Template
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -22,24 +23,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 TOLERANCE = 1e-4  # of the range of what PyTorch predicts
-HOW_TO_CALL = """{name}: a {kind} model, from {folder}
-input   "image": uint8 ({batch}, {height}, {width}, 3), RGB, pixels as they are: normalisation is inside
-output  "{output}": float32 ({batch}, {height}, {width}), {units}
-Another height or width is refused: resize the photo, as below, and the result back.
-Largest difference to PyTorch, as a share of the range: {difference}. Calibration: {calibration}.
-
-import cv2, onnxruntime
-session = onnxruntime.InferenceSession("{name}")
-photo = cv2.imread("photo.jpg")[..., ::-1]  # RGB
-image = cv2.resize(photo, ({width}, {height}), interpolation=cv2.INTER_CUBIC)
-{output} = session.run(None, {{"image": image[None]}})[0][0]
-{output} = cv2.resize({output}, photo.shape[1::-1])
-"""
-CANONICAL = """
-# Now canonical metres; for metres, give the camera's focal length in pixels of the photo:
-seen = focal_px * ({height} * {width} / depth.size) ** 0.5  # in pixels of the picture that the network saw
-depth = depth * seen / {focal}
-"""
+HOW_TO_CALL = Path(__file__).with_name("export.txt.jinja")
 
 
 def export_onnx(
@@ -71,8 +55,7 @@ def export_onnx(
     model, calibration, path = load_model(folder), load_calibration(folder), Path(path)
     if path.suffix == ".txt" or (path.exists() and not path.is_file()):
         raise InputError(f"{path}: can't become an ONNX file; name one that ends in .onnx")
-    metres = calibration is not None or model.config.depth_estimation_type == "metric"
-    output = "depth" if metres else "disparity"
+    output = "depth" if calibration or model.config.depth_estimation_type == "metric" else "disparity"
     height, width = _checked(size or input_size(model.config), input_size(model.config))
     difference = None
     with replaced_file(path) as draft:
@@ -95,13 +78,11 @@ def export_onnx(
             if not difference <= TOLERANCE:  # NaN too
                 raise InputError(f"{path}: differs from PyTorch by {difference:.1e} of the range, so it is not written")
     with replaced_file(path.with_suffix(".txt")) as draft:
-        focal = None if calibration else canonical_focal(model.config)
-        metric = f"planar depth, {'canonical metres: see the end' if focal else 'metres'}"
-        text = (HOW_TO_CALL + CANONICAL * bool(focal)).format(
+        template = Template(HOW_TO_CALL.read_text(encoding="utf-8"), undefined=StrictUndefined)
+        text = template.render(
             **dict(name=path.name, folder=folder, kind=model.config.depth_estimation_type, output=output),
-            **dict(batch=batch, height=height, width=width, calibration=calibration or "none"),
-            focal=focal,
-            units=metric if metres else "affine disparity: near is large, no unit",
+            **dict(batch=batch, height=height, width=width, calibration=calibration),
+            focal=None if calibration else canonical_focal(model.config),
             difference=f"{difference:.1e}" if verify else "not compared",
         )
         draft.write_text(text, encoding="utf-8")

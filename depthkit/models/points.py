@@ -1,6 +1,5 @@
 """What a model predicts where distances are known: at measured points of a CSV file, or in a data set with depth."""
 
-import copy
 import csv
 import math
 from pathlib import Path
@@ -70,15 +69,13 @@ def dataset_values(model: PreTrainedModel, dataset: DepthDataset) -> Values:
     """Predict at PIXELS of each depth map of a data set; held-out parts are FOLDS blocks of neighbouring pictures."""
     if dataset.target != "depth":
         raise InputError(f"{dataset.folder} holds {dataset.target} of unknown scale: calibrate with depth in metres")
-    dataset = copy.copy(dataset)
-    dataset.transform = None
     predicted, metres, parts = [], [], []
     ends = model.config.depth_estimation_type == "metric" and not canonical_focal(model.config)
     limit = model.config.max_depth if ends else FARTHEST
     for index in range(len(dataset)):
-        sample = dataset[index]
-        depth, prediction = sample["depth"].numpy(), predict_output(model, sample["image"].numpy())
-        rows, columns = np.nonzero(sample["mask"].numpy() & valid_mask(depth, NEAREST, limit))
+        image, depth, mask = dataset.read(index)
+        prediction = predict_output(model, image)
+        rows, columns = np.nonzero(mask & valid_mask(depth, NEAREST, limit))
         chosen = slice(None, None, max(1, len(rows) // PIXELS))
         rows, columns = rows[chosen], columns[chosen]
         down, right = np.divide(prediction.shape, depth.shape)  # a depth map may be smaller than its photo

@@ -85,13 +85,12 @@ def _check_kind(model: nn.Module, kind: Objective) -> None:
 @torch.inference_mode()
 def predict_output(model: nn.Module, image: np.ndarray | Tensor) -> np.ndarray:
     """What the network says of one image, float32 (H, W): metres, canonical metres or disparity; else as above."""
-    config: Any = model.config
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3:
         image = image.transpose(1, 2, 0)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(f"an image is uint8 RGB, (H, W, 3); got {image.dtype} {image.shape}")
-    height, width, size = *image.shape[:2], input_size(config)
+    height, width, size = *image.shape[:2], input_size(model.config)
     if abs(1 - size / max(height, width)) < abs(1 - size / min(height, width)):  # how transformers picks the scale
         warnings.warn(
             f"photos of {width} × {height} pixels are enlarged to {size} here; transformers.pipeline enlarges them too "

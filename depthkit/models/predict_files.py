@@ -78,12 +78,9 @@ def predict_files(
     problems = []
     with tqdm(targets.items(), desc="predict", unit="file", disable=None) as bar:
         for file, target in bar:
+            predict_one = _predict_video if _is_video(file) else _predict_photo
             try:
-                if _is_video(file):
-                    line = _predict_video(predict, file, target, metres)
-                else:
-                    line = _predict_photo(predict, file, target, metres)
-                bar.write(f"{file}: {line}")
+                bar.write(f"{file}: {predict_one(predict, file, target, metres)}")
             except DataError as error:
                 problems.append(str(error))
     if problems:
