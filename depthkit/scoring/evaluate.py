@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -61,9 +62,7 @@ def evaluate(
         for _, group in itertools.groupby(samples, lambda sample: (sample["image"].shape, sample["depth"].shape)):
             records += _score(model, list(group), protocol)
     model.train(was_training)
-    shares = [records] * world
-    if world > 1:
-        torch.distributed.all_gather_object(shares, records)  # the records of every process, in order of their ranks
+    shares = gather_object([records]) if accelerator else [records]  # of every process, in order of their ranks
     return [shares[i % world][i // world] for i in range(len(dataset))]
 
 
@@ -80,11 +79,11 @@ def output_kind(model: nn.Module) -> str:
     return config.depth_estimation_type
 
 
-def with_input_of(model: nn.Module | None, dataset: DepthDataset) -> DepthDataset:
-    """`dataset` with its images resized, and with intrinsics, as `model` wants them (None: as they are, without)."""
+def with_input_of(model: nn.Module, dataset: DepthDataset) -> DepthDataset:
+    """`dataset` with its images resized, and with intrinsics, as `model` wants them."""
     dataset = copy.copy(dataset)
-    dataset.with_intrinsics = model is not None and canonical_focal(model.config) is not None
-    dataset.transform = EvalTransform(input_size(model.config)) if model is not None else None
+    dataset.with_intrinsics = canonical_focal(model.config) is not None
+    dataset.transform = EvalTransform(input_size(model.config))
     return dataset
 
 

@@ -55,14 +55,14 @@ def write_report(
     ranked = sorted(scored, key=lambda index: records[index]["abs_rel"])
     shown = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     pictures, sums = {}, []
-    photos, inputs = with_input_of(None, dataset), with_input_of(model, dataset)
+    inputs = with_input_of(model, dataset)
     model.eval()
     for index in sorted({scored[i] for i in spread(len(scored), CHARTED)} | set(shown.values())):
         prediction, truth, mask, _ = compared_maps(model, [inputs[index]], protocol)
         p, t, valid = (maps[0].cpu().numpy() for maps in (prediction, truth, mask))
         sums.append(_chart_sums(p, t, valid))
         if index in shown.values():
-            pictures[index] = _pictures(photos[index]["image"].numpy().transpose(1, 2, 0), p, t, valid)
+            pictures[index] = _pictures(dataset.read(index)[0], p, t, valid)
     page = {
         "model": model_name,
         "data": data_name,

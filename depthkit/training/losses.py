@@ -167,15 +167,14 @@ def objective_loss(config: TrainConfig) -> Callable[[nn.Module, dict], Tensor]:
 
     def loss(model: nn.Module, batch: dict) -> Tensor:
         predicted = model(pixel_values=normalise(batch["image"])).predicted_depth  # metres, or affine disparity
-        mask = batch["mask"]
-        if "depth" in batch:
-            mask = mask & valid_mask(batch["depth"], config.min_depth, config.depth_limit)
-        if config.objective == "metric":
-            return silog(predicted, batch["depth"], mask)
         if "disparity" in batch:
-            disparity = batch["disparity"]
+            disparity, mask = batch["disparity"], batch["mask"]
         else:
-            disparity = torch.where(mask, 1 / batch["depth"].clamp(min=config.min_depth), 0.0)
+            depth = batch["depth"]
+            mask = batch["mask"] & valid_mask(depth, config.min_depth, config.depth_limit)
+            if config.objective == "metric":
+                return silog(predicted, depth, mask)
+            disparity = torch.where(mask, 1 / depth, 0.0)
         return invariant(predicted, disparity, mask) + config.gradient_weight * matching(predicted, disparity, mask)
 
     return loss

@@ -20,13 +20,12 @@ def log_pictures(accelerator: Accelerator, model: nn.Module, val_set: DepthDatas
     """Log the first SHOWN validation photos, each beside its prediction, from the main process."""
     if not accelerator.is_main_process or not accelerator.trackers:
         return
-    pictures = [_beside(model, val_set.read(index)[0]) for index in range(min(SHOWN, len(val_set)))]
+    pictures = np.stack([_beside(model, val_set.read(index)[0]) for index in range(min(SHOWN, len(val_set)))])
     model.train()
     for tracker in accelerator.trackers:
         if hasattr(tracker, "log_images"):
-            images = np.stack(pictures) if tracker.name == "tensorboard" else pictures
             options = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
-            tracker.log_images({"validation": images}, step=epoch, **options)
+            tracker.log_images({"validation": pictures}, step=epoch, **options)
 
 
 def _beside(model: nn.Module, photo: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is known before training: where a fresh head should start, and the scores that a model has to beat."""
+"""What a run is measured by: priors fitted before training, their scores, which a model has to beat, and its own."""
 
 import math
 from pathlib import Path
@@ -8,12 +8,16 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from depthkit.data.datasets import DepthDataset
+from depthkit.models.build import load_model
 from depthkit.run_folder import RunFolder, read_json, write_json
 from depthkit.scoring.baselines import Baselines, fit_baselines
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import Protocol
+from depthkit.scoring.statistics import means
 from depthkit.scoring.truth import canonical_per_metre
+from depthkit.training.checkpoints import Progress
 from depthkit.training.config import TrainConfig
+from depthkit.training.splits import selection_protocol
 
 FILES = {"best constant": "constant", "row prior": "row_prior"}  # baseline and its file in eval/
 
@@ -57,13 +61,30 @@ def score_baselines(
         accelerator.print(f"to beat on {where}, {name}: AbsRel {score:.4f}")
 
 
+def score_once(
+    accelerator: Accelerator,
+    config: TrainConfig,
+    progress: Progress,
+    baselines: Baselines | None,
+    val_set: DepthDataset,
+) -> float:
+    """Score the best model, and what it has to beat, on the validation split, where held-out scenes have picked the
+    epoch; returns AbsRel."""
+    run, protocol = RunFolder(config.output), selection_protocol(config, val_set)
+    if baselines:
+        score_baselines(accelerator, run.eval, baselines, val_set, protocol, config.val_split)
+    model = load_model(run.best).to(accelerator.device)
+    records = evaluate(model, val_set, protocol, accelerator=accelerator, workers=config.workers)
+    if accelerator.is_main_process:
+        report = evaluation_report(records, protocol, model="best", data=config.val_split, epoch=progress.best_epoch)
+        write_json(run.report("val"), report)
+    return means(records)["abs_rel"]
+
+
 def verdict(run: RunFolder, score: float) -> str:
     """The score of a finished run beside those of its baselines, in words, or nothing."""
-    scores = {
-        name: read_json(run.report(file))["summary"]["abs_rel"]["mean"]
-        for name, file in FILES.items()
-        if run.report(file).exists()
-    }
+    reports = {name: run.report(file) for name, file in FILES.items()}
+    scores = {name: read_json(file)["summary"]["abs_rel"]["mean"] for name, file in reports.items() if file.exists()}
     if not scores:
         return ""
     text = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())

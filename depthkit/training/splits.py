@@ -120,9 +120,6 @@ def next_arguments(config: TrainConfig) -> str:
     best, data = (
         min(str(path), os.path.relpath(path), key=len) for path in (RunFolder(config.output).best, Path(config.data))
     )
-    options = ""
-    if config.layout != "folder":
-        options += f" --layout {config.layout}"
-    if config.depth_scale:
-        options += f" --depth_scale {config.depth_scale:g}"
-    return f"{quote(best)} {quote(data)}{options}"
+    layout = f" --layout {config.layout}" if config.layout != "folder" else ""
+    scale = f" --depth_scale {config.depth_scale:g}" if config.depth_scale else ""
+    return f"{quote(best)} {quote(data)}{layout}{scale}"

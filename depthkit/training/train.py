@@ -35,10 +35,9 @@ from depthkit.scoring.statistics import means
 from depthkit.training import checkpoints
 from depthkit.training.checkpoints import Progress
 from depthkit.training.config import TrainConfig
-from depthkit.training.last_score import score_once
 from depthkit.training.losses import check_finite, objective_loss
 from depthkit.training.pictures import log_pictures
-from depthkit.training.priors import fit_on_main, score_baselines, start_depth, verdict
+from depthkit.training.priors import fit_on_main, score_baselines, score_once, start_depth, verdict
 from depthkit.training.schedule import parameter_groups, set_learning_rates
 from depthkit.training.splits import checked_splits, next_arguments, selection_protocol
 
