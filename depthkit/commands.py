@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, PositionalRequiredArgs, arg, configure
@@ -11,6 +10,7 @@ from tyro.conf import Positional, PositionalRequiredArgs, arg, configure
 from depthkit.camera import Intrinsics
 from depthkit.data.datasets import Layout, open_split
 from depthkit.data.importers import import_data
+from depthkit.data.mixed import open_scored
 from depthkit.errors import InputError
 from depthkit.scoring.protocol import PROTOCOLS, Alignment
 from depthkit.training.config import Recipe, TrainConfig
@@ -47,7 +47,8 @@ def check(
     from depthkit.data.check import check, compare_splits
 
     pictures = overview.picture_folder(data)
-    datasets = {split: open_split(layout, data, split, depth_scale) for split in ("train", "val")}
+    datasets = {"train": open_split(layout, data, "train", depth_scale)}
+    datasets["val"] = open_scored(layout, data, "val", depth_scale)
     summaries = [check(dataset, max_depth=max_depth, deep=deep, progress=True) for dataset in datasets.values()]
     for (split, dataset), summary in zip(datasets.items(), summaries, strict=True):
         sheet = overview.write_contact_sheet(dataset, pictures / f"{split}.png")
@@ -55,12 +56,7 @@ def check(
         print(f"{split}: {summary}\n  see {sheet} and {histogram.name}")
     compare_splits(*summaries)
     print(overview.near_duplicates(*datasets.values()))
-    options = f" --depth_scale {depth_scale:g}" if depth_scale else ""
-    if limit := overview.suggest_max_depth(summaries[0]):
-        print(f"max_depth: {limit} m holds 99 % of the training depths, with a tenth to spare")
-        options += f" --max_depth {limit}"
-    start = "--recipe small --encoder vits --weights depth-anything/Depth-Anything-V2-Small-hf"
-    print(f"next: depthkit train --layout {layout} --data {quote(str(data))}{options} {start} --output runs/mine")
+    print(overview.next_step(summaries[0], layout, data, depth_scale))
 
 
 def evaluate(
@@ -100,15 +96,14 @@ def evaluate(
     network: Any = load_model(model)
     calibration = load_calibration(model)
     network = Calibrated(network, calibration) if calibration else network
-    rules = PROTOCOLS[protocol]
     fitted = align or ("disparity" if output_kind(network) == "relative" else "none")
-    dataset = open_split(layout, data, split, depth_scale)
+    dataset = open_scored(layout, data, split, depth_scale)
     is_own = protocol == "plain" and fitted == "none" and not calibration
-    own = farthest(network.config, dataset) if is_own else rules.max_depth
-    rules = replace(rules, align=fitted, max_depth=own if max_depth is None else max_depth)
+    own = farthest(network.config, dataset) if is_own else PROTOCOLS[protocol].max_depth
+    rules = replace(PROTOCOLS[protocol], align=fitted, max_depth=own if max_depth is None else max_depth)
     if layout == "nyu":
         print("the truth is {}: {:.1%} of its pixels are holes".format(*raw_or_filled(dataset)))
-    is_there = (data / train_split).is_dir()
+    is_there = layout != "mixed" and (data / train_split).is_dir()
     priors = fit_baselines(open_split(layout, data, train_split, depth_scale), rules).models(rules) if is_there else {}
     others = {name: evaluate(prior, dataset, rules) for name, prior in priors.items()}
     records = evaluate(network, dataset, rules, progress=True)
@@ -149,7 +144,7 @@ def calibrate(
 
     if bool(points) == bool(data):
         raise InputError("give either --points, a CSV of measured points, or --data, a data set with depth")
-    result = calibrate(model, points or open_split(layout, data or "", split, depth_scale))
+    result = calibrate(model, points or open_scored(layout, data or "", split, depth_scale))
     print(result)
     if (file := model / CALIBRATION_FILE).exists():
         print(f"{file}{'' if result.kept else ', from before,'} is what predict, evaluate and export use")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -47,6 +49,41 @@ def refused(capsys, *words):
     line = capsys.readouterr().err
     assert line.startswith("depthkit: ") and len(line.strip().splitlines()) == 1, line
     return line
+
+
+@pytest.mark.parametrize("layout", ["nyu", "mixed"])
+def test_the_command_that_a_run_names_last_scores_what_the_run_scored(nyu_root, tmp_path, capsys, monkeypatch, layout):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(nyu_root / "val", "data/kept")
+    if layout == "nyu":
+        shutil.copytree(nyu_root / "train", "data/seen")
+        kind = []
+    else:
+        write_mixed(Path("data/seen"))
+        kind = ["--objective", "relative", "--max_depth", 10]
+    names = ["--layout", layout, "--data", "data", "--train_split", "seen", "--val_split", "kept", "--output", "run"]
+    short = ["--encoder", "tiny", "--size", 56, "--epochs", 1, "--batch_size", 1, "--workers", 0]
+    arguments = shlex.split(typed(capsys, "train", *names, *kind, *short).rpartition("next: depthkit ")[2])
+    printed = typed(capsys, *arguments)
+    score = json.loads(Path("run/eval/val.json").read_text())["summary"]["abs_rel"]["mean"]
+    assert re.search(r"abs_rel +([.\d]+)", printed)[1] == f"{score:.4f}"
+    assert ("row prior:" in printed) == (layout == "nyu"), "fitted on metric depth alone"
+
+
+def write_mixed(split):
+    """A training split of one ramp whose disparity has no known scale."""
+    for folder in ("rgb", "disparity"):
+        (split / folder).mkdir(parents=True)
+        ramp = np.linspace(1000, 60000, 60, dtype=np.uint16)[:, None].repeat(80, 1)
+        cv2.imwrite(str(split / folder / "0.png"), ramp)
+
+
+def test_check_takes_metric_truth_beside_mixed_data(nyu_root, tmp_path, capsys):
+    write_mixed(tmp_path / "train")
+    shutil.copytree(nyu_root / "val", tmp_path / "val")
+    printed = typed(capsys, "check", tmp_path, "--layout", "mixed")
+    assert "train: 1 pairs" in printed and "depth in metres" in printed.partition("val: ")[2]
+    assert f"depthkit train --layout mixed --data {tmp_path} --objective relative --recipe" in printed
 
 
 def test_from_the_files_of_a_sensor_to_a_calibrated_exported_model(recordings, tmp_path, capsys, monkeypatch):

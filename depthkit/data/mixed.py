@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthkit.data import readers
-from depthkit.data.datasets import RGBDFolder, Transform
+from depthkit.data.datasets import DepthDataset, Layout, RGBDFolder, Transform, open_split
 
 
 class MixedDisparity(RGBDFolder):
@@ -27,3 +27,8 @@ class MixedDisparity(RGBDFolder):
 
     def _read_map(self, path: Path) -> NDArray[np.float32]:
         return readers.read_raw_depth(path).astype(np.float32) / np.float32(65535)  # 65535 is near, not a marker
+
+
+def open_scored(layout: Layout, root: str | Path, split: str, depth_scale: float | None = None) -> DepthDataset:
+    """One split to score on: disparity of unknown scale has no score, so beside mixed data it is h5 files, as NYU's."""
+    return open_split("nyu" if layout == "mixed" else layout, root, split, depth_scale)

@@ -7,12 +7,13 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import cv2
 import numpy as np
 
 from depthkit.data.check import Summary
-from depthkit.data.datasets import DepthDataset
+from depthkit.data.datasets import DepthDataset, Layout
 from depthkit.data.duplicates import difference_hash, hamming
 from depthkit.data.files import spread
 from depthkit.masked import measured
@@ -63,6 +64,19 @@ def write_histogram(dataset: DepthDataset, path: Path) -> Path:
 def suggest_max_depth(summary: Summary) -> int | None:
     """Suggest whole metres that hold 99 % of the depths with a tenth to spare; None where there are no metres."""
     return max(1, math.ceil(round(1.1 * summary.percentiles[99], 6))) if summary.percentiles else None
+
+
+def next_step(training: Summary, layout: Layout, data: Path, depth_scale: float | None) -> str:
+    """Say how to train on data that were looked at, and up to which depth."""
+    options = f" --layout {layout} --data {quote(str(data))}"
+    options += f" --depth_scale {depth_scale:g}" if depth_scale else ""
+    options += " --objective relative" if layout == "mixed" else ""
+    words = ""
+    if limit := suggest_max_depth(training):
+        words = f"max_depth: {limit} m holds 99 % of the training depths, with a tenth to spare\n"
+        options += f" --max_depth {limit}"
+    start = "--recipe small --encoder vits --weights depth-anything/Depth-Anything-V2-Small-hf"
+    return f"{words}next: depthkit train{options} {start} --output runs/mine"
 
 
 def near_duplicates(train: DepthDataset, val: DepthDataset) -> str:

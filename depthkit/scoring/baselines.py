@@ -161,8 +161,7 @@ def fit_one_scale_shift(model: nn.Module, dataset: DepthDataset, protocol: Proto
     moments = []
     for index in range(len(dataset)):
         sample = dataset[index]
-        depth = sample["depth"].double()
-        mask = sample["mask"] & protocol.within(depth)
+        mask, depth = sample["mask"] & protocol.within(sample["depth"]), sample["depth"].double()
         if not mask.any():
             continue
         disparity = predict_maps(model, sample["image"][None].to(device), tuple(depth.shape))[0].cpu().double()

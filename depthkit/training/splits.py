@@ -11,6 +11,7 @@ from accelerate.utils import broadcast_object_list
 from depthkit.data.check import check, compare_splits
 from depthkit.data.datasets import DepthDataset, open_split
 from depthkit.data.files import listed
+from depthkit.data.mixed import open_scored
 from depthkit.data.overview import suggest_max_depth
 from depthkit.data.scenes import hold_out, scenes_of
 from depthkit.data.transforms import TrainTransform
@@ -28,10 +29,9 @@ def open_splits(config: TrainConfig) -> tuple[DepthDataset, DepthDataset]:
     """
     canonical = config.camera == "canonical"
     transform = TrainTransform(config.size, config.seed, config.zoom, canonical)
-    scored_as = "nyu" if config.layout == "mixed" else config.layout  # disparity of unknown scale has no score
     train_set = open_split(config.layout, config.data, config.train_split, config.depth_scale, transform)
     train_set.with_intrinsics = canonical
-    return train_set, open_split(scored_as, config.data, config.val_split, config.depth_scale)
+    return train_set, open_scored(config.layout, config.data, config.val_split, config.depth_scale)
 
 
 def divided(config: TrainConfig, train_set: DepthDataset, val_set: DepthDataset) -> tuple[DepthDataset, DepthDataset]:
@@ -120,6 +120,8 @@ def next_arguments(config: TrainConfig) -> str:
     best, data = (
         min(str(path), os.path.relpath(path), key=len) for path in (RunFolder(config.output).best, Path(config.data))
     )
-    layout = f" --layout {config.layout}" if config.layout != "folder" else ""
-    scale = f" --depth_scale {config.depth_scale:g}" if config.depth_scale else ""
-    return f"{quote(best)} {quote(data)}{layout}{scale}"
+    options = {"layout": config.layout, "split": config.val_split, "train_split": config.train_split}
+    options |= {"depth_scale": config.depth_scale and f"{config.depth_scale:g}"}
+    defaults = {"layout": "folder", "split": "val", "train_split": "train", "depth_scale": None}
+    given = (f" --{name} {quote(value)}" for name, value in options.items() if value != defaults[name])
+    return f"{quote(best)} {quote(data)}{''.join(given)}"

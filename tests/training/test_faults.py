@@ -47,11 +47,11 @@ def start(config, **options):
 
 
 def whole(config):
-    """A checkpoint on disk, under either of its names, can be read whole; its place in the run."""
-    folders = [path for path in Path(config.output).glob("last*") if path.name in ("last", "last.fresh")]
-    for folder in folders:
-        load_file(folder / "model.safetensors")
-    return max((read_json(f / "state.json")["epoch"], read_json(f / "state.json")["batch"]) for f in folders)
+    """A checkpoint on disk can be read whole, the fresh one where a replacement was stopped; its place in the run."""
+    folder = next(path for name in ("last.fresh", "last") if (path := Path(config.output, name)).exists())
+    load_file(folder / "model.safetensors")
+    state = read_json(folder / "state.json")
+    return state["epoch"], state["batch"]
 
 
 # Training that shows from outside when it evaluates: then, and only then, the file `evaluating` is in the run folder.
