@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import Colormap
+from scipy.spatial.transform import Rotation
 
 from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Limits, Named, Texts, new_axes
 from depthkit.course.plots.charts import LINES, whole_numbers
@@ -185,10 +186,8 @@ def view_cloud(points: Array, colours: Array, yaw: float, pitch: float, zoom: fl
         zoom: pixels per metre.
         shape: height and width of the picture; its middle is that of the cloud.
     """
-    a, b = np.radians([yaw, pitch])
-    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    x, y, z = about_x @ about_y @ (points - np.percentile(points, [2, 98], axis=0).mean(0)).T
+    turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True)
+    x, y, z = turn.as_matrix() @ (points - np.percentile(points, [2, 98], axis=0).mean(0)).T
     order = np.argsort(-z)  # the nearest are painted last
     u, v = (np.rint(zoom * w + side / 2).astype(int)[order] for w, side in ((x, shape[1]), (y, shape[0])))
     inside = (u >= 0) & (u < shape[1] - 1) & (v >= 0) & (v < shape[0] - 1)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axis import Axis
+from scipy.spatial.transform import Rotation
 
 from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, add_grid, new_axes
 from depthkit.course.plots.charts import LINES
@@ -136,10 +137,8 @@ def point_clouds(
 
 def _seen_from(points: Array, pivot: Array, yaw: float, pitch: float) -> Array:
     """Return picture coordinates (x right, y down, no unit) and distance (N, 3) for a camera turned about `pivot`."""
-    a, b = np.radians([yaw, pitch])
-    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    turned = (points - pivot) @ (tilt @ turn).T + (0, 0, 1.15 * pivot[2])
+    turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True)
+    turned = turn.apply(points - pivot) + (0, 0, 1.15 * pivot[2])
     turned[turned[:, 2] < 0.1] = np.nan
     return np.column_stack([turned[:, :2] / turned[:, 2:], turned[:, 2]])
 
