@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import Colormap
 from scipy.spatial.transform import Rotation
 
-from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Limits, Named, Texts, new_axes
+from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Kind, Limits, Named, Texts, new_axes
 from depthkit.course.plots.charts import LINES, whole_numbers
-from depthkit.course.plots.maps import DEPTH_CMAP, DISPARITY_CMAP, ERROR_CMAP, depth_limits, draw_depth, draw_image
+from depthkit.course.plots.maps import depth_limits, draw_depth, draw_image, draw_map
 
 
 def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: Named[Array]) -> Figure:
@@ -27,7 +26,7 @@ def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: 
     axes, side = maps.subplots(1, 3, subplot_kw={"anchor": "N"}), views.subplots()
     draw_image(axes[0], image, "one picture")
     add_bar(maps, axes[1], draw_depth(axes[1], depth, *depth_limits(depth), title="metric depth"), "m", panchor=False)
-    shown = draw_map(axes[2], disparity, DISPARITY_CMAP, "relative depth")
+    shown = draw_map(axes[2], disparity, "disparity", "relative depth")
     add_bar(maps, axes[2], shown, "no unit", ticks=[], panchor=False)
     for ax in axes:
         ax.axvline(column, color="#00e5ff", lw=1.2, ls="--")
@@ -36,15 +35,6 @@ def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: 
     side.set_title("scenes that share the relative map, side view", fontsize=9)
     side.set(xlabel="distance (m)", ylabel="height (m)")
     return fig
-
-
-def draw_map(ax: Axes, values: Array, cmap: Colormap, title: str, *limits: float) -> AxesImage:
-    """Draw values (H, W) in any colours, between `limits` (low, high) if they are given, without ticks."""
-    shown = ax.imshow(values, cmap=cmap, interpolation="nearest")
-    shown.set_clim(*limits)
-    ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=9)
-    return shown
 
 
 def add_bar(fig: Any, ax: Axes, shown: AxesImage, label: str | None, **options: Any) -> None:
@@ -98,9 +88,9 @@ def twins(room: Array, model: Array, depth_room: Array, depth_model: Array) -> F
     for ax, depth, name in zip(axes[1], (depth_room, depth_model), ("the room", "its model"), strict=False):
         add_bar(fig, ax, draw_depth(ax, depth, *depth_limits(depth), title=f"depth of {name}"), "m", panchor=False)
     difference = np.abs(room.astype(float) - model).mean(-1)
-    shown = draw_map(axes[0, 2], difference, ERROR_CMAP, "difference of the pictures", 0, 8)
+    shown = draw_map(axes[0, 2], difference, "error", "difference of the pictures", 0, 8)
     add_bar(fig, axes[0, 2], shown, "levels of 255", extend="max", panchor=False)
-    shown = draw_map(axes[1, 2], depth_room / depth_model, ERROR_CMAP, "depth of the room / of its model", 9, 11)
+    shown = draw_map(axes[1, 2], depth_room / depth_model, "error", "depth of the room / of its model", 9, 11)
     add_bar(fig, axes[1, 2], shown, "ratio", panchor=False)
     return fig
 
@@ -159,8 +149,8 @@ def stored(maps: Sequence[Array], aligned: Sequence[Array], labels: Texts, units
     near, far = depth_limits(*aligned)
     for k, (upper, lower) in enumerate(axes.T):
         rises = np.corrcoef(np.ravel(maps[k]), np.ravel(aligned[k]))[0, 1] > 0
-        cmap = DEPTH_CMAP if rises else DISPARITY_CMAP
-        add_bar(fig, upper, draw_map(upper, maps[k], cmap, f"{labels[k]} ({units[k]})"), None)
+        kind: Kind = "depth" if rises else "disparity"
+        add_bar(fig, upper, draw_map(upper, maps[k], kind, f"{labels[k]} ({units[k]})"), None)
         shown = draw_depth(lower, aligned[k], near, far, titles[k])
     fig.colorbar(shown, ax=axes[1], location="bottom", shrink=0.4, aspect=40, label="aligned depth (m)")
     return fig
@@ -187,7 +177,7 @@ def view_cloud(points: Array, colours: Array, yaw: float, pitch: float, zoom: fl
         shape: height and width of the picture; its middle is that of the cloud.
     """
     turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True)
-    x, y, z = turn.as_matrix() @ (points - np.percentile(points, [2, 98], axis=0).mean(0)).T
+    x, y, z = turn.apply(points - np.percentile(points, [2, 98], axis=0).mean(0)).T
     order = np.argsort(-z)  # the nearest are painted last
     u, v = (np.rint(zoom * w + side / 2).astype(int)[order] for w, side in ((x, shape[1]), (y, shape[0])))
     inside = (u >= 0) & (u < shape[1] - 1) & (v >= 0) & (v < shape[0] - 1)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from depthkit.course.plots.basics import Array, Figure, new_axes
-from depthkit.course.plots.cameras import add_bar, draw_map
+from depthkit.course.plots.cameras import add_bar
 from depthkit.course.plots.charts import LINES
-from depthkit.course.plots.maps import DISPARITY_CMAP, ERROR_CMAP, depth_limits, draw_depth
+from depthkit.course.plots.maps import depth_limits, draw_depth, draw_map
 
 
 def against_truth(truth: Array, estimate: Array, name: str, worst: float = 0.1) -> Figure:
@@ -14,7 +14,7 @@ def against_truth(truth: Array, estimate: Array, name: str, worst: float = 0.1) 
     error = np.ma.masked_where(~both, np.abs(estimate - truth) / np.maximum(truth, 1e-3))
     fig, (axes,) = new_axes(1, 2, 7.6, 3.2)
     add_bar(fig, axes[0], draw_depth(axes[0], estimate, *depth_limits(truth), title=name), "depth (m)")
-    shown = draw_map(axes[1], error[::2, ::2], ERROR_CMAP, f"|error| / truth, mean {error.mean():.3f}", 0, worst)
+    shown = draw_map(axes[1], error[::2, ::2], "error", f"|error| / truth, mean {error.mean():.3f}", 0, worst)
     add_bar(fig, axes[1], shown, "share of the true depth", extend="max")
     return fig
 
@@ -29,7 +29,7 @@ def baseline_error(depth: Array, focal: float, baseline: float, widest: float) -
     fig, (axes,) = new_axes(1, 2, 7.2, 2.9, layout=None, width_ratios=[1.25, 1])
     fig.subplots_adjust(0.02, 0.17, 0.98, 0.9, wspace=0.22)
     disparity = focal * baseline / np.ma.masked_less_equal(depth, 0)
-    shown = draw_map(axes[0], disparity, DISPARITY_CMAP, "disparity of a second camera", 0, focal * widest / near)
+    shown = draw_map(axes[0], disparity, "disparity", "disparity of a second camera", 0, focal * widest / near)
     add_bar(fig, axes[0], shown, "pixels")
     z = np.linspace(0.9 * near, 1.1 * far, 100)
     low, high = (focal * baseline / (focal * baseline / z + error) for error in (1, -1))
