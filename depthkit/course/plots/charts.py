@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, Scale, Texts, add_grid, new_axes
+from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, Scale, Texts, new_axes, new_charts
 from depthkit.course.plots.maps import ERROR_CMAP, as_picture, draw_depth
 
 # Colours that stay apart for colour-blind eyes (Okabe & Ito 2008), and dashes for lines that lie on one another.
@@ -19,7 +19,7 @@ LINES: list[dict[str, Any]] = [{"color": colour, "ls": dash} for colour, dash in
 def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figure:
     """Draw `history.json`: training loss, AbsRel (and the best constant depth's, `baseline`) and learning rates."""
     epochs = [row["epoch"] for row in rows]
-    fig, (loss, score, rate) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    fig, ((loss, score, rate),) = new_charts(1, 3, 12, 3.2)
     loss.plot(epochs, [row["train_loss"] for row in rows], "o-", ms=3)
     loss.set(title="training loss", xlabel="epoch", ylabel="loss")
     score.plot(epochs, [row["abs_rel"] for row in rows], "o-", ms=3, label="model")
@@ -33,20 +33,18 @@ def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figu
     rate.set(title="learning rate after the epoch", xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     rate.legend()
     for ax in (loss, score, rate):
-        ax.grid(alpha=0.3)
         whole_numbers(ax)
     return fig
 
 
 def schedules(factors: Named[Sequence[float]], rates: Named[float]) -> Figure:
     """Draw learning rates by optimiser step, from {label: the factor of each step} and {part: its full rate}."""
-    fig, axes = new_axes(1, len(rates), 5 * len(rates), 2.8)
+    fig, axes = new_charts(1, len(rates), 5 * len(rates), 2.8)
     for ax, (part, rate) in zip(axes[0], rates.items(), strict=True):
         for (label, factor), style in zip(factors.items(), LINES, strict=False):
             ax.plot(rate * np.asarray(factor), label=label, **style)
         ax.set(title=part, xlabel="optimiser step", ylabel="learning rate", ylim=(0, 1.05 * rate))
         ax.ticklabel_format(axis="y", scilimits=(0, 0))
-        ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return fig
 
@@ -58,14 +56,13 @@ def curves(
 
     On a logarithmic x the ticks are powers of two, as plain numbers.
     """
-    fig, axes = new_axes(1, len(panels), 5.6 * len(panels), 3.2, sharey=True)
+    fig, axes = new_charts(1, len(panels), 5.6 * len(panels), 3.2, sharey=True)
     for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for style, (name, values) in zip(LINES, lines.items(), strict=False):
             ax.plot(x, values, label=name, lw=1.8, **style)
         ax.set(title=title, xlabel=xlabel, yscale=yscale)
         if xscale == "log":
             _powers_of_two(ax)
-        ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(ylabel)
     axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return fig
@@ -75,14 +72,13 @@ def histograms(series: Named[Sequence[Array]], labels: Texts, xlabels: Texts | N
     """Draw outlines of the distributions of the same maps before and after a normalisation, {title: (N,) arrays}."""
     if xlabels is None:
         xlabels = ["value" for _ in series]
-    fig, axes = new_axes(1, len(series), 5.2 * len(series), 2.9)
+    fig, axes = new_charts(1, len(series), 5.2 * len(series), 2.9)
     for ax, (title, arrays), xlabel in zip(axes[0], series.items(), xlabels, strict=True):
         low, high = np.percentile(np.concatenate(arrays), [0.2, 99.8])
         bins = np.linspace(low, high, 80)
         for values, label, style in zip(arrays, labels, LINES, strict=False):
             ax.hist(values, bins, density=True, histtype="step", lw=1.8, label=label, **style)
         ax.set(title=title, xlabel=xlabel, ylabel="density (area under a line = 1)")
-        ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return fig
 
@@ -125,7 +121,7 @@ def row_and_costs(rows: Named[Array], costs: Named[float], worst: Named[float], 
     for style, (name, values) in zip(LINES, rows.items(), strict=False):
         row.plot(values, lw=1.8, label=name, **style)
     row.set(ylim=limits, xlabel="column", ylabel="disparity (1/m)", title="one row of pixels")
-    add_grid(row, legend=True)
+    row.grid(alpha=0.3)
     row.legend(fontsize=8, loc="upper right")
     shown = bars.barh(list(costs), [costs[name] / worst[name] for name in costs], color=COLOURS[: len(costs)])
     bars.bar_label(shown, [f"{value:.3f}" for value in costs.values()], padding=3, fontsize=9)
@@ -153,7 +149,7 @@ def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: 
     chosen = np.random.default_rng(0).permutation(len(pred))[:points]
     line = np.linspace(pred.min(), pred.max(), 200)
     right_line, wrong_line = (scale * line + shift for scale, shift in (disparity_fit, depth_fit))
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.5), layout="constrained")
+    fig, ((left, right),) = new_charts(1, 2, 10.5, 3.5)
     left.scatter(pred[chosen], 1 / depth[chosen], s=3, color="0.55", rasterized=True)
     left.plot(line, right_line, **LINES[0], lw=2, label="fit in disparity")
     left.set(title="as it should be: fitted to 1 / depth", ylabel="1 / true depth (1/m)")
@@ -164,7 +160,7 @@ def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: 
     right.set(title="the mistake: fitted to depth", ylabel="true depth (m)")
     for ax in (left, right):
         ax.set_xlabel("prediction (affine disparity, no unit)")
-        add_grid(ax, legend=True)
+        ax.legend(fontsize=8)
     return fig
 
 

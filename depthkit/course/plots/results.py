@@ -1,4 +1,4 @@
-"""Figures of results: scores with intervals, where errors lie, and point clouds."""
+"""Figures of results: scores with intervals, learning curves, where errors lie, and point clouds."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -9,10 +9,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axis import Axis
 from scipy.spatial.transform import Rotation
 
-from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, add_grid, new_axes
+from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, new_axes, new_charts
 from depthkit.course.plots.charts import LINES
+from depthkit.scoring.statistics import Interval
 
 Score = Mapping[str, float] | float  # {"mean", "low", "high"}, or a number without an interval
+MARKERS = "os^Dv"
 
 
 def score_intervals(
@@ -49,6 +51,44 @@ def score_intervals(
     return fig
 
 
+def learning_curve(panels: Named[Named[dict[int, Interval]]], live: dict[int, Interval] | None = None) -> Figure:
+    """Draw scores over the number of training images, {panel: {model: {images: score}}}, with 95 % intervals.
+
+    `live` is drawn as crosses in every panel: {images: score} of what the notebook measured itself.
+    """
+    fig, axes = new_charts(1, len(panels), 5.2 * len(panels), 3.6, sharey=True)
+    for ax, (title, models) in zip(axes[0], panels.items(), strict=True):
+        for style, marker, (name, points) in zip(LINES, MARKERS, models.items(), strict=False):
+            mean, low, high = np.transpose([_parts(score) for score in points.values()])
+            ax.fill_between(list(points), low, high, color=style["color"], alpha=0.12, lw=0)
+            ax.plot(list(points), mean, marker=marker, ms=5, lw=1.6, label=name, **style)
+        if live:
+            ax.plot(list(live), [score["mean"] for score in live.values()], "kx", ms=7, label="two numbers, live")
+        counts = sorted({images for points in models.values() for images in points} | set(live or ()))
+        ticks = [tick for before, tick in pairwise([0, *counts]) if tick > 1.2 * before]
+        ax.set(xscale="log", xlabel="training images", title=title)
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.minorticks_off()
+        ax.legend(fontsize=8)
+    axes[0, 0].set_ylabel("AbsRel on the test rooms")
+    return fig
+
+
+def grouped_scores(groups: Named[Named[Interval]]) -> Figure:
+    """Draw scores with their intervals side by side, {test set: {recipe: score}}; a recipe keeps its colour."""
+    recipes = list(dict.fromkeys(recipe for scores in groups.values() for recipe in scores))
+    fig, ((ax,),) = new_charts(1, 1, 8.6, 3.4)
+    for k, recipe in enumerate(recipes):
+        places = [(x, scores[recipe]) for x, scores in enumerate(groups.values()) if recipe in scores]
+        x = np.array([x for x, _ in places]) + 0.2 * (k - (len(recipes) - 1) / 2)
+        mean, low, high = np.transpose([_parts(score) for _, score in places])
+        ax.errorbar(x, mean, [mean - low, high - mean], fmt=MARKERS[k], color=LINES[k]["color"], ms=6, label=recipe)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel="AbsRel (lower is better)", ylim=(0, None))
+    ax.legend(fontsize=8)
+    return fig
+
+
 def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
     """Draw how much too far the predicted metres are, per image, against the camera's focal length.
 
@@ -57,7 +97,7 @@ def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
             over median truth.
         trained: the focal length of the training pictures, in the same unit.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 3.9), layout="constrained")
+    fig, ((ax,),) = new_charts(1, 1, 7.6, 3.9)
     for style, marker, (name, (focal, ratio)) in zip(LINES, "osD^v", sets.items(), strict=False):
         ax.plot(focal, ratio, marker, color=style["color"], ms=6, alpha=0.75, label=name)
     everything = np.concatenate([np.ravel(focal) for focal, _ in sets.values()])
@@ -69,7 +109,7 @@ def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
     ax.set(yscale="log", ylabel="median prediction / median truth")
     _plain_log_ticks(ax.xaxis, (0.6, 0.8, 1, 1.2, 1.5, 2, 3), line)
     _plain_log_ticks(ax.yaxis, (0.3, 0.4, 0.5, 0.7, 1, 1.4, 2, 3), ax.get_ylim())
-    add_grid(ax, legend=True)
+    ax.legend(fontsize=8)
     top = ax.secondary_xaxis("top", functions=(_angle, _focal))
     top.set_xlabel("horizontal field of view of a 4:3 picture (degrees)")
     _plain_log_ticks(top.xaxis, (30, 40, 57, 70, 80, 90), _angle(line)[::-1])
