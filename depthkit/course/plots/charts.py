@@ -6,6 +6,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, Scale, Texts, new_axes, new_charts
 from depthkit.course.plots.maps import ERROR_CMAP, as_picture, draw_depth
@@ -68,10 +69,8 @@ def curves(
     return fig
 
 
-def histograms(series: Named[Sequence[Array]], labels: Texts, xlabels: Texts | None = None) -> Figure:
+def histograms(series: Named[Sequence[Array]], labels: Texts, xlabels: Texts) -> Figure:
     """Draw outlines of the distributions of the same maps before and after a normalisation, {title: (N,) arrays}."""
-    if xlabels is None:
-        xlabels = ["value" for _ in series]
     fig, axes = new_charts(1, len(series), 5.2 * len(series), 2.9)
     for ax, (title, arrays), xlabel in zip(axes[0], series.items(), xlabels, strict=True):
         low, high = np.percentile(np.concatenate(arrays), [0.2, 99.8])
@@ -141,12 +140,12 @@ def _powers_of_two(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
 
 
-def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: Limits, points: int = 900) -> Figure:
+def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: Limits) -> Figure:
     """Draw one affine disparity against 1 / depth and against depth, (N,) valid pixels, with both linear fits.
 
     Each fit is (scale, shift). The curve on the right is the left line, inverted.
     """
-    chosen = np.random.default_rng(0).permutation(len(pred))[:points]
+    chosen = np.random.default_rng(0).permutation(len(pred))[:900]
     line = np.linspace(pred.min(), pred.max(), 200)
     right_line, wrong_line = (scale * line + shift for scale, shift in (disparity_fit, depth_fit))
     fig, ((left, right),) = new_charts(1, 2, 10.5, 3.5)
@@ -173,7 +172,7 @@ def score_matrix(scores: Named[Named[float]], better: Named[Literal["low", "high
     rows, columns = list(scores), list(better)
     table = np.array([[scores[row][column] for column in columns] for row in rows], dtype=float)
     cost = np.where([better[column] == "low" for column in columns], table, 1 - table)
-    colour = _share_of_worst(cost, axis=0)
+    colour = _share_of_worst(cost)
     fig, ax = plt.subplots(figsize=(1.15 * len(columns) + 2.6, 0.42 * len(rows) + 1.1), layout="constrained")
     shown = ax.imshow(colour, cmap=ERROR_CMAP, vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
@@ -205,8 +204,8 @@ def verdicts(image: Array, maps: Named[Array], scores: Named[Sequence[float]], l
     for i, (loss, costs) in enumerate(scores.items()):
         y = -0.04 - (i + 0.5) * line
         ax.text(0.94, y, loss, ha="right", va="center", fontsize=9)
-        for j, (value, share) in enumerate(zip(costs, _share_of_worst(np.array(costs), axis=0), strict=True), 1):
-            ax.add_patch(mpl.patches.Rectangle((j + 0.02, y - 0.45 * line), 0.96, 0.9 * line, color=ERROR_CMAP(share)))
+        for j, (value, share) in enumerate(zip(costs, _share_of_worst(np.array(costs)), strict=True), 1):
+            ax.add_patch(Rectangle((j + 0.02, y - 0.45 * line), 0.96, 0.9 * line, color=ERROR_CMAP(share)))
             ax.text(j + 0.5, y, f"{value:.3f}", ha="center", va="center", color=_ink(share), fontsize=9)
     ax.set(xlim=(0, columns), ylim=(bottom, height + 0.15))
     ax.set_axis_off()
@@ -214,9 +213,9 @@ def verdicts(image: Array, maps: Named[Array], scores: Named[Sequence[float]], l
     return fig
 
 
-def _share_of_worst(cost: Array, axis: int) -> np.ma.MaskedArray:
-    """Divide each cost by the largest along `axis`, from 0 to 1; masked where all are the same to a thousandth."""
-    worst, best = cost.max(axis, keepdims=True), cost.min(axis, keepdims=True)
+def _share_of_worst(cost: Array) -> np.ma.MaskedArray:
+    """Divide each cost by the largest in its column, from 0 to 1; masked where all are the same to a thousandth."""
+    worst, best = cost.max(0, keepdims=True), cost.min(0, keepdims=True)
     share = cost / np.maximum(worst, 1e-9)
     return np.ma.masked_where(np.broadcast_to(worst - best <= 1e-3 * worst, cost.shape), share)
 
@@ -234,9 +233,7 @@ def flow(rows: Sequence[Texts], heads: Texts, colours: Named[str]) -> Figure:
     for i, row in enumerate(rows):
         for j, text in enumerate(row):
             fill = colours.get(text, "0.95")
-            ax.add_patch(
-                mpl.patches.FancyBboxPatch((j - 0.37, i - 0.3), 0.74, 0.6, "round,pad=0.02", fc=fill, ec="0.4")
-            )
+            ax.add_patch(FancyBboxPatch((j - 0.37, i - 0.3), 0.74, 0.6, "round,pad=0.02", fc=fill, ec="0.4"))
             ax.text(j, i, text, ha="center", va="center", fontsize=9)
             if j:
                 ax.annotate("", (j - 0.39, i), (j - 0.61, i), arrowprops={"arrowstyle": "->", "color": "0.4"})

@@ -137,28 +137,24 @@ def error_profiles(panels: Named[tuple[Sequence[float], Named[Array]]]) -> Figur
     return fig
 
 
-def point_clouds(
-    clouds: Named[tuple[Array, Array]], marked: Named[Array] | None = None,
-    yaw: float = 22.0, pitch: float = 12.0, slab: float = 0.6,
-) -> Figure:  # fmt: skip
+def point_clouds(clouds: Named[tuple[Array, Array]], marked: Named[Array] | None = None, slab: float = 0.6) -> Figure:
     """Draw point clouds side by side: from a standpoint to the side (above), and a slice from above (below).
 
     Args:
         clouds: {name: (points (N, 3), metres, x right, y down, z forward; colours uint8 (N, 3))}. The first one, the
             truth, decides standpoint and limits for all.
         marked: {name: bool (N,)}: points painted orange in the slice.
-        yaw, pitch: degrees by which the standpoint is turned about the middle of the first cloud, to the right and up.
         slab: the slice has the points within so many metres of the camera's height.
     """
     truth = next(iter(clouds.values()))[0]
     pivot = np.median(truth, axis=0)
-    frame = _limits(_seen_from(truth, pivot, yaw, pitch)[:, :2])
+    frame = _limits(_seen_from(truth, pivot)[:, :2])
     plan = _limits(truth[:, [0, 2]], include=(0.0, 0.0))
     ratios = [(up[1] - up[0]) / (across[1] - across[0]) for across, up in (frame, plan)]
     height = 3.8 * min(sum(ratios), 2.3) + 0.8
     fig, axes = new_axes(2, len(clouds), 4.2 * len(clouds), height, height_ratios=ratios)
     for (view, above), (name, (points, colours)) in zip(axes.T, clouds.items(), strict=True):
-        seen = _seen_from(points, pivot, yaw, pitch)
+        seen = _seen_from(points, pivot)
         order = np.argsort(-seen[:, 2])  # far points first
         _draw_points(view, seen[order, :2] * (1, -1), colours[order], (frame[0], (-frame[1][1], -frame[1][0])))
         view.set_title(f"{name}: from the side", fontsize=10)
@@ -175,8 +171,11 @@ def point_clouds(
     return fig
 
 
-def _seen_from(points: Array, pivot: Array, yaw: float, pitch: float) -> Array:
-    """Return picture coordinates (x right, y down, no unit) and distance (N, 3) for a camera turned about `pivot`."""
+def _seen_from(points: Array, pivot: Array, yaw: float = 22.0, pitch: float = 12.0) -> Array:
+    """Return picture coordinates (x right, y down, no unit) and distance (N, 3) for a camera turned about `pivot`.
+
+    `yaw` and `pitch` are degrees to the right and up.
+    """
     turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True)
     turned = turn.apply(points - pivot) + (0, 0, 1.15 * pivot[2])
     turned[turned[:, 2] < 0.1] = np.nan
