@@ -17,16 +17,15 @@ DASHES = ("-", "--", "-.", ":", "--", "-")
 LINES: list[dict[str, Any]] = [{"color": colour, "ls": dash} for colour, dash in zip(COLOURS, DASHES, strict=True)]
 
 
-def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figure:
+def history(rows: Sequence[Named[float]], baseline: float) -> Figure:
     """Draw `history.json`: training loss, AbsRel (and the best constant depth's, `baseline`) and learning rates."""
     epochs = [row["epoch"] for row in rows]
     fig, ((loss, score, rate),) = new_charts(1, 3, 12, 3.2)
     loss.plot(epochs, [row["train_loss"] for row in rows], "o-", ms=3)
     loss.set(title="training loss", xlabel="epoch", ylabel="loss")
     score.plot(epochs, [row["abs_rel"] for row in rows], "o-", ms=3, label="model")
-    if baseline is not None:
-        score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
-        score.legend(loc="lower left")
+    score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
+    score.legend(loc="lower left")
     score.set(title="AbsRel where the epoch is picked", xlabel="epoch", ylabel="AbsRel (lower is better)")
     score.set_ylim(0)
     rate.plot(epochs, [row["lr_encoder"] for row in rows], "o-", ms=3, label="encoder")

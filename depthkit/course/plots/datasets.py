@@ -53,12 +53,11 @@ def pictures(
     """Draw photos in rows of equal length, uint8 (H, W, 3); True pixels of `outlines`, bool (H, W), are painted."""
     height = side * rows[0][0].shape[0] / rows[0][0].shape[1] + 0.28
     fig, axes = new_axes(len(rows), len(rows[0]), side * len(rows[0]), height * len(rows), layout="compressed")
-    for i, row in enumerate(axes):
-        for j, ax in enumerate(row):
-            image = np.array(rows[i][j])
-            if outlines is not None:
-                image[np.asarray(outlines[i][j])] = (0, 229, 255)  # MARK
-            draw_image(ax, image, titles[i][j])
+    for (i, j), ax in np.ndenumerate(axes):
+        image = np.array(rows[i][j])
+        if outlines is not None:
+            image[np.asarray(outlines[i][j])] = (0, 229, 255)  # MARK
+        draw_image(ax, image, titles[i][j])
     return fig
 
 
@@ -204,10 +203,10 @@ def throughput(rates: Named[dict[int, Sequence[float]]], stages: Named[Named[flo
     fig, (left, right) = plt.subplots(1, 2, figsize=(11.5, 3.3), layout="constrained", width_ratios=[1, 1.25])
     workers = list(next(iter(rates.values())))
     for k, (style, (name, passes)) in enumerate(zip(LINES, rates.items(), strict=False)):
-        middle = np.array([np.median(passes[n]) for n in workers])
-        spread = [[m - min(passes[n]), max(passes[n]) - m] for m, n in zip(middle, workers, strict=True)]
+        low, middle, high = np.array([(min(passes[n]), np.median(passes[n]), max(passes[n])) for n in workers]).T
+        spread = [middle - low, high - middle]
         places = np.arange(len(workers)) + 0.38 * k - 0.19
-        bars = left.bar(places, middle, 0.36, color=style["color"], label=name, yerr=np.array(spread).T, capsize=3)
+        bars = left.bar(places, middle, 0.36, color=style["color"], label=name, yerr=spread, capsize=3)
         left.bar_label(bars, [f"{m:.0f}" for m in middle], fontsize=8, padding=2)
     left.set_xticks(range(len(workers)), workers)
     left.set(title="images per second (more is better)", xlabel="loader workers (0: in the main process)")

@@ -32,11 +32,10 @@ def score_intervals(
     colours = colours or {}
     fig, axes = new_axes(1, len(panels), 2.6 + 3.6 * len(panels), 0.36 * len(rows) + 0.9, sharey=True)
     for ax, (label, scores) in zip(axes[0], panels.items(), strict=True):
-        for y, row in enumerate(rows):
-            if row not in scores:
-                continue
+        for row, score in scores.items():
+            y = rows.index(row)
             colour = LINES[colours.get(row, 0)]["color"]
-            mean, low, high = _parts(scores[row])
+            mean, low, high = _parts(score)
             ax.plot([low, high], [y, y], color=colour, lw=2.5, alpha=0.5, solid_capstyle="butt")
             ax.plot(mean, y, "o", color=colour, ms=6)
             text = ax.annotate(f"{mean:.3f}", (mean, y), (0, 5), textcoords="offset points", ha="center", fontsize=8)
