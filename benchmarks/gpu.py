@@ -29,7 +29,6 @@ from depthkit.run_folder import read_json
 from depthkit.training.config import TrainConfig
 
 STEPS = 5  # in each round: the GPU is waited for only then
-GIB = 2**30
 
 
 def step_task(side, encoder, batch, half):
@@ -85,7 +84,7 @@ def training_cost(side, encoder, batch, rounds):
     torch.cuda.reset_peak_memory_stats()
     steps = step_task(side, encoder, batch, half=True)
     seconds = median(alternate({"steps": steps}, rounds)["steps"])
-    return STEPS * len(batch["image"]) / seconds, torch.cuda.max_memory_allocated() / GIB
+    return STEPS * len(batch["image"]) / seconds, torch.cuda.max_memory_allocated() / variants.GIB
 
 
 def loader_rows(root, quick):

@@ -93,11 +93,8 @@ def handing_back(task):
     def run():
         with contextlib.suppress(AttributeError, OSError, TypeError):
             libc = ctypes.CDLL(None)
-            for name, value in (
-                (-4, 65536),
-                (-3, 2**25),
-                (-1, 2**26),
-            ):  # M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+            # M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+            for name, value in ((-4, 65536), (-3, 2**25), (-1, 2**26)):
                 libc.mallopt(name, value)
         task()
         keep_freed_memory()
@@ -141,10 +138,7 @@ def precision_errors(count):
             found = [predict_disparity(network, image) for image in images]
         return 100 * fmean(float(abs(a - b).mean() / a.std()) for a, b in zip(exact, found, strict=True))
 
-    return {
-        name: {"%": value}
-        for name, value in (("bfloat16 by autocast", error(model, True)), ("8-bit", error(eight_bit(model))))
-    }
+    return {"bfloat16 by autocast": {"%": error(model, True)}, "8-bit": {"%": error(eight_bit(model))}}
 
 
 def thread_pass(root, size, images):

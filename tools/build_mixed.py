@@ -13,8 +13,9 @@ import zlib
 from pathlib import Path
 
 import cv2
-import h5py
 import numpy as np
+
+from depthkit.course.sample import write_h5
 
 VAL_SCENES = 90  # enough to choose an epoch by, and quick to score after each
 
@@ -45,12 +46,8 @@ def pack_train(raw, out, path):
 
 def pack_val(raw, out, path):
     target = (out / "val" / path.relative_to(raw / "mixed" / "val")).with_suffix(".h5")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    record = json.loads(path.read_text())
-    with h5py.File(target, "w") as file:
-        file["rgb"] = cv2.imread(str(path.with_suffix(".png")))[..., ::-1].transpose(2, 0, 1)
-        file["depth"] = np.load(path.with_suffix(".npy"))
-        file.attrs["intrinsics"] = [record[key] for key in ("fx", "fy", "cx", "cy")]
+    image = cv2.imread(str(path.with_suffix(".png")))[..., ::-1]
+    write_h5(target, image, np.load(path.with_suffix(".npy")), json.loads(path.read_text()))
 
 
 def main():

@@ -30,7 +30,8 @@ import kaggle_bundle
 import torch
 
 from depthkit.course import sample
-from depthkit.course.settings import AUTHORS_WEIGHTS, SAMPLE_CACHE
+from depthkit.course.kaggle import AUTHORS_WEIGHTS
+from depthkit.course.settings import SAMPLE_CACHE
 from depthkit.data.datasets import NYUDepthV2
 from depthkit.models import convert
 from depthkit.models.build import build_model

@@ -55,13 +55,10 @@ def score(out):
     test set. Writes the model's records beside it."""
     torch.manual_seed(0)
     model, untrained = load_model(out), build_model("tiny", "relative").eval()
+    candidates = {"this model": model, "vertical ramp": vertical_ramp(), "random weights": untrained}
     lines = []
     for name, (dataset, protocol) in test_sets().items():
-        for label, candidate in (
-            ("this model", model),
-            ("vertical ramp", vertical_ramp()),
-            ("random weights", untrained),
-        ):
+        for label, candidate in candidates.items():
             report = evaluation_report(evaluate(candidate, dataset, protocol), protocol, model=label, data=name)
             if candidate is model:
                 write_json(out / "eval" / f"{name}.json", report)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -32,28 +31,17 @@ def stages(model: DepthAnythingForDepthEstimation, height: int, width: int) -> l
     on the patch grid, without the class token.
     """
     rows, columns = height // PATCH, width // PATCH
-    seen: dict[str, Any] = {}
-    parts = {"reassemble": model.neck.reassemble_stage, "fusion": model.neck.fusion_stage}
-    parts |= {"backbone": model.backbone, "head": model.head}
-    hooks = [
-        part.register_forward_hook(lambda _, __, output, name=name: seen.update({name: output}))
-        for name, part in parts.items()
-    ]
-    was_training = model.training
-    try:
-        model.eval()(pixel_values=torch.zeros(1, 3, height, width, device=next(model.parameters()).device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        model.train(was_training)
-    tokens = seen["backbone"].feature_maps
+    tokens = model.backbone(torch.zeros(1, 3, height, width, device=model.device)).feature_maps
+    maps = model.neck.reassemble_stage(tokens, rows, columns)
+    fused = model.neck.fusion_stage([conv(each) for conv, each in zip(model.neck.convs, maps, strict=True)])
+    depth = model.head(fused, rows, columns)
     layers = tuple(int(name.removeprefix("stage")) for name in model.backbone.out_features)
     return [
         Stage("picture", ((3, height, width),), 0),
         Stage("encoder", tuple((t.shape[-1], rows, columns) for t in tokens), count(model.backbone), layers),
-        Stage("reassemble", _shapes(seen["reassemble"]), count(model.neck.reassemble_stage) + count(model.neck.convs)),
-        Stage("fusion", _shapes(seen["fusion"]), count(model.neck.fusion_stage)),
-        Stage("head", ((1, *seen["head"].shape[-2:]),), count(model.head)),
+        Stage("reassemble", _shapes(maps), count(model.neck.reassemble_stage) + count(model.neck.convs)),
+        Stage("fusion", _shapes(fused), count(model.neck.fusion_stage)),
+        Stage("head", ((1, *depth.shape[-2:]),), count(model.head)),
     ]
 
 
@@ -72,8 +60,7 @@ def encoder_features(model: DepthAnythingForDepthEstimation, images: torch.Tenso
     Returns: float32 (B, C, H / 14, W / 14) on the CPU.
     """
     model.eval()
-    device = next(model.parameters()).device
-    tokens = model.backbone(normalise(images.to(device))).feature_maps[-1][:, 1:]  # without the class token
+    tokens = model.backbone(normalise(images.to(model.device))).feature_maps[-1][:, 1:]  # without the class token
     rows, columns = images.shape[-2] // PATCH, images.shape[-1] // PATCH
     return tokens.transpose(1, 2).reshape(len(images), -1, rows, columns).float().cpu()
 

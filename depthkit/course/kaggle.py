@@ -63,7 +63,7 @@ def describe_attached() -> str:
         names = [path.name for path in sorted(mount.glob("*"))]
         names[4:] = ["..."] if len(names) > 4 else []
         parts.append(f"{mount.relative_to(INPUT)} ({', '.join(names)})")
-    return "; ".join(parts) if parts else "nothing"
+    return "; ".join(parts) or "nothing"
 
 
 def keep_going() -> None:

@@ -5,7 +5,6 @@ tells how it was made; `frames.json` lists each frame with its size, intrinsics 
 """
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,19 +38,15 @@ def unpack_sample(name: str, destination: str | Path, source: str | Path = BUNDL
     if root.is_dir():
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=".draft", dir=root.parent))
-    try:
+    with tempfile.TemporaryDirectory(".draft", f"{name}-", root.parent, ignore_cleanup_errors=True) as draft:
         for frame in frames:
-            path = draft / f"{frame['name'].removeprefix(f'{name}/')}.h5"
-            image, depth = read_frame(source, frame)
-            write_h5(path, image, depth, frame)
+            path = Path(draft, f"{frame['name'].removeprefix(f'{name}/')}.h5")
+            write_h5(path, *read_frame(source, frame), frame)
         try:
-            draft.rename(root)
+            Path(draft).rename(root)
         except OSError:
             if not root.is_dir():  # else another process was first, with the same content
                 raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return root
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast
 
 from depthkit.course import kaggle, launch, sample
 from depthkit.errors import InputError
@@ -18,7 +18,6 @@ from depthkit.training.config import TrainConfig
 REPOSITORY = sample.REPOSITORY
 IN_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()  # else installed from a wheel, which nothing is written beside
 HUB_WEIGHTS = "depth-anything/Depth-Anything-V2-Small-hf"
-AUTHORS_WEIGHTS = kaggle.AUTHORS_WEIGHTS
 TINY_WEIGHTS = sample.ASSETS / "weights" / "tiny-relative"
 # Where the bundled sample is laid out as h5 files.
 SAMPLE_CACHE = (REPOSITORY / ".cache" if IN_CHECKOUT else Path.home() / ".cache" / "depthkit") / "sample"
@@ -64,7 +63,12 @@ class Settings:
         elif attached:
             data = attached
         else:
-            raise InputError(_no_data())
+            raise InputError(
+                f"no NYU Depth V2 under {kaggle.INPUT}: looked for a folder with train/ and val/ that hold .h5 files, "
+                f"at most two levels deep in what is attached, which is: {kaggle.describe_attached()}. Attach such a "
+                "data set to the notebook or name its folder in DEPTHKIT_DATA; for the bundled sample set "
+                "DEPTHKIT_PROFILE=sample"
+            )
         weights = _weights(profile)
         tiny = profile == "sample" and weights in (None, str(TINY_WEIGHTS))
         processes = 2 if profile == "sample" else max(1, launch.gpu_count())
@@ -116,26 +120,24 @@ class Settings:
 
         Raises: FileNotFoundError that says which notebook makes one.
         """
-        run = self._newest(name, "eval/val.json")
-        if run is None:
-            if stopped := self._newest(name, "last/state.json"):
-                raise FileNotFoundError(
-                    f"{stopped.name} was stopped before its last epoch and has no score on the test images yet: run "
-                    "notebook 04 again (on Kaggle with its own output attached), and it goes on"
-                )
+        if run := self._newest(name, "eval/val.json"):
+            return run
+        if stopped := self._newest(name, "last/state.json"):
             raise FileNotFoundError(
-                f"no run {name}-* in {self.runs}: run notebook 04 first, set DEPTHKIT_RUNS, or on Kaggle attach the "
-                "output of notebook 04"
+                f"{stopped.name} was stopped before its last epoch and has no score on the test images yet: run "
+                "notebook 04 again (on Kaggle with its own output attached), and it goes on"
             )
-        return run
+        raise FileNotFoundError(
+            f"no run {name}-* in {self.runs}: run notebook 04 first, set DEPTHKIT_RUNS, or on Kaggle attach the output "
+            "of notebook 04"
+        )
 
     def _newest(self, name: str, file: str) -> Path | None:
         """Return the last run of that name that holds `file`: one of `runs` if there is one, else an attached one."""
-        own = [run for run in self.runs.glob(f"{name}-*") if (run / file).is_file()]
-        if own:
-            return max(own)
-        attached = [run for run in kaggle.attached(f"runs/{name}-*") if (run / file).is_file()]
-        return max(attached, key=lambda run: run.name, default=None)
+        for runs in (self.runs.glob(f"{name}-*"), kaggle.attached(f"runs/{name}-*")):
+            if found := [run for run in runs if (run / file).is_file()]:
+                return max(found, key=lambda run: run.name)
+        return None
 
     def check_launch(self) -> None:
         """Refuse what would make `notebook_launcher` fail late; to call before any waiting, and just before it.
@@ -157,23 +159,13 @@ def launch_on_cpu() -> None:
 
 def _profile(attached: Path | None) -> Profile:
     """Choose the profile: the one that is named, else by what the machine has; `attached` is the data found there."""
-    named = os.environ.get("DEPTHKIT_PROFILE")
-    for profile in get_args(Profile):
-        if named == profile:
-            return profile
-    if named:
-        raise InputError(f"DEPTHKIT_PROFILE is {named!r}: it must be one of {', '.join(get_args(Profile))}")
+    if named := os.environ.get("DEPTHKIT_PROFILE"):
+        if named not in HELD_OUT:
+            raise InputError(f"DEPTHKIT_PROFILE is {named!r}: it must be one of {', '.join(HELD_OUT)}")
+        return cast(Profile, named)
     # On a Kaggle machine with a GPU the reader wants the real model, even when its data is missing.
     wants_gpu = kaggle.WORKING.is_dir() and launch.gpu_count() > 0
     return "kaggle" if attached or wants_gpu else "sample"
-
-
-def _no_data() -> str:
-    return (
-        f"no NYU Depth V2 under {kaggle.INPUT}: looked for a folder with train/ and val/ that hold .h5 files, at most "
-        f"two levels deep in what is attached, which is: {kaggle.describe_attached()}. Attach such a data set to the "
-        "notebook or name its folder in DEPTHKIT_DATA; for the bundled sample set DEPTHKIT_PROFILE=sample"
-    )
 
 
 def _weights(profile: Profile) -> str | None:

@@ -7,7 +7,6 @@ import pytest
 from matplotlib import pyplot as plt
 
 from depthkit.course import plots
-from depthkit.course.plots import cameras
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 255, (30, 40, 3), dtype=np.uint8)
@@ -80,7 +79,7 @@ def test_slices_keep_a_labels_colour_and_share_limits_on_request():
 def test_stored_maps_are_bright_where_near_whatever_they_hold():
     fig = plots.stored([1000 * DEPTH, 1 / DEPTH], [DEPTH, DEPTH], ["depth", "disparity"], ["mm", "1/m"], ["a", "b"])
     colours = [ax.images[0].get_cmap().name for ax in fig.axes[:2]]
-    assert colours == [cameras.DEPTH_CMAP.name, cameras.DISPARITY_CMAP.name]
+    assert colours == [plots.DEPTH_CMAP.name, plots.DISPARITY_CMAP.name]
     assert fig.axes[2].images[0].get_clim() == fig.axes[3].images[0].get_clim()
     assert [fig.axes[k].get_title() for k in (0, 1, 3)] == ["depth (mm)", "disparity (1/m)", "b"]
 

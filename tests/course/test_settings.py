@@ -47,7 +47,7 @@ def test_kaggle_is_found_by_its_data(tmp_path, monkeypatch, no_overrides):
     assert config.workers * found.num_processes <= 4  # virtual CPUs of a session
     assert config.weights == settings.HUB_WEIGHTS
     assert config.max_hours <= 10  # a session ends after 12, and its last cells take time too
-    weights = tmp_path / "input" / "some-weights" / settings.AUTHORS_WEIGHTS
+    weights = tmp_path / "input" / "some-weights" / kaggle.AUTHORS_WEIGHTS
     weights.parent.mkdir()
     weights.touch()
     assert Settings.detect().weights == str(weights)  # attached: taken without internet

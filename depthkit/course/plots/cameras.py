@@ -1,4 +1,4 @@
-"""Figures of cameras and of what they leave open: rays, slices through scenes, clouds, stored depths, a timeline."""
+"""Figures of cameras and of what they leave open: rays, stereo, slices, clouds, stored depths, a timeline."""
 
 from collections.abc import Sequence
 from itertools import cycle, product
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import Colormap
+from scipy.spatial.transform import Rotation
 
-from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Limits, Named, Texts, new_axes
+from depthkit.course.plots.basics import Array, Axes, AxesImage, Figure, Kind, Limits, Named, Texts, new_axes
 from depthkit.course.plots.charts import LINES, whole_numbers
-from depthkit.course.plots.maps import DEPTH_CMAP, DISPARITY_CMAP, ERROR_CMAP, depth_limits, draw_depth, draw_image
+from depthkit.course.plots.maps import depth_limits, draw_depth, draw_image, draw_map
 
 
 def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: Named[Array]) -> Figure:
@@ -26,7 +26,7 @@ def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: 
     axes, side = maps.subplots(1, 3, subplot_kw={"anchor": "N"}), views.subplots()
     draw_image(axes[0], image, "one picture")
     add_bar(maps, axes[1], draw_depth(axes[1], depth, *depth_limits(depth), title="metric depth"), "m", panchor=False)
-    shown = draw_map(axes[2], disparity, DISPARITY_CMAP, "relative depth")
+    shown = draw_map(axes[2], disparity, "disparity", "relative depth")
     add_bar(maps, axes[2], shown, "no unit", ticks=[], panchor=False)
     for ax in axes:
         ax.axvline(column, color="#00e5ff", lw=1.2, ls="--")
@@ -35,15 +35,6 @@ def overview(image: Array, depth: Array, disparity: Array, column: int, scenes: 
     side.set_title("scenes that share the relative map, side view", fontsize=9)
     side.set(xlabel="distance (m)", ylabel="height (m)")
     return fig
-
-
-def draw_map(ax: Axes, values: Array, cmap: Colormap, title: str, *limits: float) -> AxesImage:
-    """Draw values (H, W) in any colours, between `limits` (low, high) if they are given, without ticks."""
-    shown = ax.imshow(values, cmap=cmap, interpolation="nearest")
-    shown.set_clim(*limits)
-    ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=9)
-    return shown
 
 
 def add_bar(fig: Any, ax: Axes, shown: AxesImage, label: str | None, **options: Any) -> None:
@@ -66,6 +57,39 @@ def probes(
                 text, (u, v), (0, 9), textcoords="offset points", ha="center", fontsize=8.5, color="w",
                 bbox={"fc": "k", "ec": "none", "alpha": 0.65, "pad": 1.5},
             )  # fmt: skip
+    return fig
+
+
+def against_truth(truth: Array, estimate: Array, name: str) -> Figure:
+    """Draw an estimate (H, W), metres, with holes (0), on the truth's scale, and its relative error up to 10 %."""
+    both = (truth > 0) & (estimate > 0)
+    error = np.ma.masked_where(~both, np.abs(estimate - truth) / np.maximum(truth, 1e-3))
+    fig, (axes,) = new_axes(1, 2, 7.6, 3.2)
+    add_bar(fig, axes[0], draw_depth(axes[0], estimate, *depth_limits(truth), title=name), "depth (m)")
+    shown = draw_map(axes[1], error[::2, ::2], "error", f"|error| / truth, mean {error.mean():.3f}", 0, 0.1)
+    add_bar(fig, axes[1], shown, "share of the true depth", extend="max")
+    return fig
+
+
+def baseline_error(depth: Array, focal: float, baseline: float, widest: float) -> Figure:
+    """Draw what a second camera, `baseline` metres to the right, would see of a depth map (H, W) in metres.
+
+    Left: the disparity in pixels, on one scale up to that of the `widest` baseline; right: the range of depths that fit
+    a disparity which is known to a pixel either way, against the true depth. `focal` is in pixels.
+    """
+    near, far = depth_limits(depth)
+    fig, (axes,) = new_axes(1, 2, 7.2, 2.9, layout=None, width_ratios=[1.25, 1])
+    fig.subplots_adjust(0.02, 0.17, 0.98, 0.9, wspace=0.22)
+    disparity = focal * baseline / np.ma.masked_less_equal(depth, 0)
+    shown = draw_map(axes[0], disparity, "disparity", "disparity of a second camera", 0, focal * widest / near)
+    add_bar(fig, axes[0], shown, "pixels")
+    z = np.linspace(0.9 * near, 1.1 * far, 100)
+    low, high = (focal * baseline / (focal * baseline / z + error) for error in (1, -1))
+    axes[1].fill_between(z, low, high, color=LINES[1]["color"], alpha=0.4, lw=0)
+    axes[1].plot(z, z, color=LINES[0]["color"])
+    axes[1].set(xlim=(z[0], z[-1]), ylim=(0, 1.6 * far), xlabel="true depth (m)", ylabel="depths that fit (m)")
+    axes[1].set_title("matched to a pixel, either way", fontsize=9)
+    axes[1].grid(alpha=0.3)
     return fig
 
 
@@ -97,9 +121,9 @@ def twins(room: Array, model: Array, depth_room: Array, depth_model: Array) -> F
     for ax, depth, name in zip(axes[1], (depth_room, depth_model), ("the room", "its model"), strict=False):
         add_bar(fig, ax, draw_depth(ax, depth, *depth_limits(depth), title=f"depth of {name}"), "m", panchor=False)
     difference = np.abs(room.astype(float) - model).mean(-1)
-    shown = draw_map(axes[0, 2], difference, ERROR_CMAP, "difference of the pictures", 0, 8)
+    shown = draw_map(axes[0, 2], difference, "error", "difference of the pictures", 0, 8)
     add_bar(fig, axes[0, 2], shown, "levels of 255", extend="max", panchor=False)
-    shown = draw_map(axes[1, 2], depth_room / depth_model, ERROR_CMAP, "depth of the room / of its model", 9, 11)
+    shown = draw_map(axes[1, 2], depth_room / depth_model, "error", "depth of the room / of its model", 9, 11)
     add_bar(fig, axes[1, 2], shown, "ratio", panchor=False)
     return fig
 
@@ -158,8 +182,8 @@ def stored(maps: Sequence[Array], aligned: Sequence[Array], labels: Texts, units
     near, far = depth_limits(*aligned)
     for k, (upper, lower) in enumerate(axes.T):
         rises = np.corrcoef(np.ravel(maps[k]), np.ravel(aligned[k]))[0, 1] > 0
-        cmap = DEPTH_CMAP if rises else DISPARITY_CMAP
-        add_bar(fig, upper, draw_map(upper, maps[k], cmap, f"{labels[k]} ({units[k]})"), None)
+        kind: Kind = "depth" if rises else "disparity"
+        add_bar(fig, upper, draw_map(upper, maps[k], kind, f"{labels[k]} ({units[k]})"), None)
         shown = draw_depth(lower, aligned[k], near, far, titles[k])
     fig.colorbar(shown, ax=axes[1], location="bottom", shrink=0.4, aspect=40, label="aligned depth (m)")
     return fig
@@ -185,10 +209,8 @@ def view_cloud(points: Array, colours: Array, yaw: float, pitch: float, zoom: fl
         zoom: pixels per metre.
         shape: height and width of the picture; its middle is that of the cloud.
     """
-    a, b = np.radians([yaw, pitch])
-    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    x, y, z = about_x @ about_y @ (points - np.percentile(points, [2, 98], axis=0).mean(0)).T
+    turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True)
+    x, y, z = turn.apply(points - np.percentile(points, [2, 98], axis=0).mean(0)).T
     order = np.argsort(-z)  # the nearest are painted last
     u, v = (np.rint(zoom * w + side / 2).astype(int)[order] for w, side in ((x, shape[1]), (y, shape[0])))
     inside = (u >= 0) & (u < shape[1] - 1) & (v >= 0) & (v < shape[0] - 1)

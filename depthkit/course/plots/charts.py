@@ -6,8 +6,9 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, Scale, Texts, add_grid, new_axes
+from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, Scale, Texts, new_axes, new_charts
 from depthkit.course.plots.maps import ERROR_CMAP, as_picture, draw_depth
 
 # Colours that stay apart for colour-blind eyes (Okabe & Ito 2008), and dashes for lines that lie on one another.
@@ -16,16 +17,15 @@ DASHES = ("-", "--", "-.", ":", "--", "-")
 LINES: list[dict[str, Any]] = [{"color": colour, "ls": dash} for colour, dash in zip(COLOURS, DASHES, strict=True)]
 
 
-def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figure:
+def history(rows: Sequence[Named[float]], baseline: float) -> Figure:
     """Draw `history.json`: training loss, AbsRel (and the best constant depth's, `baseline`) and learning rates."""
     epochs = [row["epoch"] for row in rows]
-    fig, (loss, score, rate) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    fig, ((loss, score, rate),) = new_charts(1, 3, 12, 3.2)
     loss.plot(epochs, [row["train_loss"] for row in rows], "o-", ms=3)
     loss.set(title="training loss", xlabel="epoch", ylabel="loss")
     score.plot(epochs, [row["abs_rel"] for row in rows], "o-", ms=3, label="model")
-    if baseline is not None:
-        score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
-        score.legend(loc="lower left")
+    score.axhline(baseline, color="0.4", ls="--", label="best constant depth")
+    score.legend(loc="lower left")
     score.set(title="AbsRel where the epoch is picked", xlabel="epoch", ylabel="AbsRel (lower is better)")
     score.set_ylim(0)
     rate.plot(epochs, [row["lr_encoder"] for row in rows], "o-", ms=3, label="encoder")
@@ -33,20 +33,18 @@ def history(rows: Sequence[Named[float]], baseline: float | None = None) -> Figu
     rate.set(title="learning rate after the epoch", xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     rate.legend()
     for ax in (loss, score, rate):
-        ax.grid(alpha=0.3)
         whole_numbers(ax)
     return fig
 
 
 def schedules(factors: Named[Sequence[float]], rates: Named[float]) -> Figure:
     """Draw learning rates by optimiser step, from {label: the factor of each step} and {part: its full rate}."""
-    fig, axes = new_axes(1, len(rates), 5 * len(rates), 2.8)
+    fig, axes = new_charts(1, len(rates), 5 * len(rates), 2.8)
     for ax, (part, rate) in zip(axes[0], rates.items(), strict=True):
         for (label, factor), style in zip(factors.items(), LINES, strict=False):
             ax.plot(rate * np.asarray(factor), label=label, **style)
         ax.set(title=part, xlabel="optimiser step", ylabel="learning rate", ylim=(0, 1.05 * rate))
         ax.ticklabel_format(axis="y", scilimits=(0, 0))
-        ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return fig
 
@@ -58,31 +56,27 @@ def curves(
 
     On a logarithmic x the ticks are powers of two, as plain numbers.
     """
-    fig, axes = new_axes(1, len(panels), 5.6 * len(panels), 3.2, sharey=True)
+    fig, axes = new_charts(1, len(panels), 5.6 * len(panels), 3.2, sharey=True)
     for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for style, (name, values) in zip(LINES, lines.items(), strict=False):
             ax.plot(x, values, label=name, lw=1.8, **style)
         ax.set(title=title, xlabel=xlabel, yscale=yscale)
         if xscale == "log":
             _powers_of_two(ax)
-        ax.grid(alpha=0.3)
     axes[0, 0].set_ylabel(ylabel)
     axes[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return fig
 
 
-def histograms(series: Named[Sequence[Array]], labels: Texts, xlabels: Texts | None = None) -> Figure:
+def histograms(series: Named[Sequence[Array]], labels: Texts, xlabels: Texts) -> Figure:
     """Draw outlines of the distributions of the same maps before and after a normalisation, {title: (N,) arrays}."""
-    if xlabels is None:
-        xlabels = ["value" for _ in series]
-    fig, axes = new_axes(1, len(series), 5.2 * len(series), 2.9)
+    fig, axes = new_charts(1, len(series), 5.2 * len(series), 2.9)
     for ax, (title, arrays), xlabel in zip(axes[0], series.items(), xlabels, strict=True):
         low, high = np.percentile(np.concatenate(arrays), [0.2, 99.8])
         bins = np.linspace(low, high, 80)
         for values, label, style in zip(arrays, labels, LINES, strict=False):
             ax.hist(values, bins, density=True, histtype="step", lw=1.8, label=label, **style)
         ax.set(title=title, xlabel=xlabel, ylabel="density (area under a line = 1)")
-        ax.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     return fig
 
@@ -125,7 +119,7 @@ def row_and_costs(rows: Named[Array], costs: Named[float], worst: Named[float], 
     for style, (name, values) in zip(LINES, rows.items(), strict=False):
         row.plot(values, lw=1.8, label=name, **style)
     row.set(ylim=limits, xlabel="column", ylabel="disparity (1/m)", title="one row of pixels")
-    add_grid(row, legend=True)
+    row.grid(alpha=0.3)
     row.legend(fontsize=8, loc="upper right")
     shown = bars.barh(list(costs), [costs[name] / worst[name] for name in costs], color=COLOURS[: len(costs)])
     bars.bar_label(shown, [f"{value:.3f}" for value in costs.values()], padding=3, fontsize=9)
@@ -145,15 +139,15 @@ def _powers_of_two(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
 
 
-def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: Limits, points: int = 900) -> Figure:
+def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: Limits) -> Figure:
     """Draw one affine disparity against 1 / depth and against depth, (N,) valid pixels, with both linear fits.
 
     Each fit is (scale, shift). The curve on the right is the left line, inverted.
     """
-    chosen = np.random.default_rng(0).permutation(len(pred))[:points]
+    chosen = np.random.default_rng(0).permutation(len(pred))[:900]
     line = np.linspace(pred.min(), pred.max(), 200)
     right_line, wrong_line = (scale * line + shift for scale, shift in (disparity_fit, depth_fit))
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.5), layout="constrained")
+    fig, ((left, right),) = new_charts(1, 2, 10.5, 3.5)
     left.scatter(pred[chosen], 1 / depth[chosen], s=3, color="0.55", rasterized=True)
     left.plot(line, right_line, **LINES[0], lw=2, label="fit in disparity")
     left.set(title="as it should be: fitted to 1 / depth", ylabel="1 / true depth (1/m)")
@@ -164,7 +158,7 @@ def alignment_fits(pred: Array, depth: Array, disparity_fit: Limits, depth_fit: 
     right.set(title="the mistake: fitted to depth", ylabel="true depth (m)")
     for ax in (left, right):
         ax.set_xlabel("prediction (affine disparity, no unit)")
-        add_grid(ax, legend=True)
+        ax.legend(fontsize=8)
     return fig
 
 
@@ -177,7 +171,7 @@ def score_matrix(scores: Named[Named[float]], better: Named[Literal["low", "high
     rows, columns = list(scores), list(better)
     table = np.array([[scores[row][column] for column in columns] for row in rows], dtype=float)
     cost = np.where([better[column] == "low" for column in columns], table, 1 - table)
-    colour = _share_of_worst(cost, axis=0)
+    colour = _share_of_worst(cost)
     fig, ax = plt.subplots(figsize=(1.15 * len(columns) + 2.6, 0.42 * len(rows) + 1.1), layout="constrained")
     shown = ax.imshow(colour, cmap=ERROR_CMAP, vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
@@ -209,8 +203,8 @@ def verdicts(image: Array, maps: Named[Array], scores: Named[Sequence[float]], l
     for i, (loss, costs) in enumerate(scores.items()):
         y = -0.04 - (i + 0.5) * line
         ax.text(0.94, y, loss, ha="right", va="center", fontsize=9)
-        for j, (value, share) in enumerate(zip(costs, _share_of_worst(np.array(costs), axis=0), strict=True), 1):
-            ax.add_patch(mpl.patches.Rectangle((j + 0.02, y - 0.45 * line), 0.96, 0.9 * line, color=ERROR_CMAP(share)))
+        for j, (value, share) in enumerate(zip(costs, _share_of_worst(np.array(costs)), strict=True), 1):
+            ax.add_patch(Rectangle((j + 0.02, y - 0.45 * line), 0.96, 0.9 * line, color=ERROR_CMAP(share)))
             ax.text(j + 0.5, y, f"{value:.3f}", ha="center", va="center", color=_ink(share), fontsize=9)
     ax.set(xlim=(0, columns), ylim=(bottom, height + 0.15))
     ax.set_axis_off()
@@ -218,9 +212,9 @@ def verdicts(image: Array, maps: Named[Array], scores: Named[Sequence[float]], l
     return fig
 
 
-def _share_of_worst(cost: Array, axis: int) -> np.ma.MaskedArray:
-    """Divide each cost by the largest along `axis`, from 0 to 1; masked where all are the same to a thousandth."""
-    worst, best = cost.max(axis, keepdims=True), cost.min(axis, keepdims=True)
+def _share_of_worst(cost: Array) -> np.ma.MaskedArray:
+    """Divide each cost by the largest in its column, from 0 to 1; masked where all are the same to a thousandth."""
+    worst, best = cost.max(0, keepdims=True), cost.min(0, keepdims=True)
     share = cost / np.maximum(worst, 1e-9)
     return np.ma.masked_where(np.broadcast_to(worst - best <= 1e-3 * worst, cost.shape), share)
 
@@ -238,9 +232,7 @@ def flow(rows: Sequence[Texts], heads: Texts, colours: Named[str]) -> Figure:
     for i, row in enumerate(rows):
         for j, text in enumerate(row):
             fill = colours.get(text, "0.95")
-            ax.add_patch(
-                mpl.patches.FancyBboxPatch((j - 0.37, i - 0.3), 0.74, 0.6, "round,pad=0.02", fc=fill, ec="0.4")
-            )
+            ax.add_patch(FancyBboxPatch((j - 0.37, i - 0.3), 0.74, 0.6, "round,pad=0.02", fc=fill, ec="0.4"))
             ax.text(j, i, text, ha="center", va="center", fontsize=9)
             if j:
                 ax.annotate("", (j - 0.39, i), (j - 0.61, i), arrowprops={"arrowstyle": "->", "color": "0.4"})

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
-from depthkit.course.plots.basics import Array, Axes, Box, Figure, Named, Sample, Texts, add_grid, new_axes
+from depthkit.course.plots.basics import Array, Axes, Box, Figure, Named, Sample, Texts, new_axes, new_charts
 from depthkit.course.plots.charts import LINES
 from depthkit.course.plots.maps import ERROR_CMAP, depth_limits, draw_depth, draw_image
 
@@ -53,18 +53,17 @@ def pictures(
     """Draw photos in rows of equal length, uint8 (H, W, 3); True pixels of `outlines`, bool (H, W), are painted."""
     height = side * rows[0][0].shape[0] / rows[0][0].shape[1] + 0.28
     fig, axes = new_axes(len(rows), len(rows[0]), side * len(rows[0]), height * len(rows), layout="compressed")
-    for i, row in enumerate(axes):
-        for j, ax in enumerate(row):
-            image = np.array(rows[i][j])
-            if outlines is not None:
-                image[np.asarray(outlines[i][j])] = (0, 229, 255)  # MARK
-            draw_image(ax, image, titles[i][j])
+    for (i, j), ax in np.ndenumerate(axes):
+        image = np.array(rows[i][j])
+        if outlines is not None:
+            image[np.asarray(outlines[i][j])] = (0, 229, 255)  # MARK
+        draw_image(ax, image, titles[i][j])
     return fig
 
 
 def sensor_traces(
     spectra: Named[tuple[Array, Array]], steps: Named[tuple[Array, Array]],
-    law: Callable[[Array], Array] | None = None, law_label: str | None = None,
+    law: Callable[[Array], Array], law_label: str,
 ) -> Figure:  # fmt: skip
     """Draw what a sensor leaves behind: loss of detail in pictures, and rounding in depth.
 
@@ -73,37 +72,34 @@ def sensor_traces(
         steps: {name: (depth, step)}, metres: each stored depth and the distance to the next larger one.
         law: function of depth, metres → metres, drawn over the steps.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.4, 3.3), layout="constrained")
+    fig, ((left, right),) = new_charts(1, 2, 10.4, 3.3)
     for style, (name, (frequency, power)) in zip(LINES, spectra.items(), strict=False):
         left.plot(frequency, power, lw=1.8, label=name, **style)
     left.set(title="pictures: power by spatial frequency", xlabel="frequency (cycles per pixel)", yscale="log")
     left.set_ylabel("power (grey levels², median)")
     for style, (name, (depth, step)) in zip(LINES, steps.items(), strict=False):
         right.plot(depth, 1000 * np.asarray(step), ".", ms=3, alpha=0.35, color=style["color"], label=name)
-    if law is not None:
-        low, high = np.percentile(np.concatenate([depth for depth, _ in steps.values()]), [1, 99])
-        line = np.linspace(low, high, 100)
-        right.plot(line, 1000 * law(line), "k--", lw=1.5, label=law_label)
+    low, high = np.percentile(np.concatenate([depth for depth, _ in steps.values()]), [1, 99])
+    line = np.linspace(low, high, 100)
+    right.plot(line, 1000 * law(line), "k--", lw=1.5, label=law_label)
     right.set(title="depth maps: step to the next stored value", xlabel="depth (m)", ylabel="step (mm)", yscale="log")
     for ax in (left, right):
-        ax.grid(alpha=0.3)
-        legend = ax.legend(fontsize=8)
-        for handle in legend.legend_handles:
+        for handle in ax.legend(fontsize=8).legend_handles:
             handle.set_alpha(1)
     return fig
 
 
-def depth_distribution(depths: Named[Array], bins: int = 36) -> Figure:
+def depth_distribution(depths: Named[Array]) -> Figure:
     """Draw depth histograms, {name: (N,) metres}, without the holes, each with its median as a thin line."""
     measured = {name: np.asarray(values)[np.asarray(values) > 0] for name, values in depths.items()}
-    edges = np.linspace(0, np.percentile(np.concatenate(list(measured.values())), 99.9), bins + 1).tolist()
-    fig, ax = plt.subplots(figsize=(8, 2.9), layout="constrained")
+    edges = np.linspace(0, np.percentile(np.concatenate(list(measured.values())), 99.9), 37).tolist()
+    fig, ((ax,),) = new_charts(1, 1, 8, 2.9)
     for style, (name, values) in zip(LINES, measured.items(), strict=False):
         middle = np.median(values)
         ax.hist(values, edges, density=True, histtype="step", lw=1.8, label=f"{name}, median {middle:.2f} m", **style)
         ax.axvline(middle, lw=1, **style)
     ax.set(xlabel="depth (m)", ylabel="share of pixels per metre")
-    add_grid(ax, legend=True)
+    ax.legend(fontsize=8)
     return fig
 
 
@@ -114,7 +110,7 @@ def hole_position(shares: Named[Array], aspect: float = 0.75) -> Figure:
         shares: {name: (H, W) in 0 to 1}; the first is shown as a map, all as profiles. Axes go from 0 to 1 of the side.
         aspect: height over width of the frame.
     """
-    fig, (first, across, down) = plt.subplots(1, 3, figsize=(11.5, 3.2), layout="constrained")
+    fig, ((first, across, down),) = new_axes(1, 3, 11.5, 3.2)
     name, share = next(iter(shares.items()))
     shown = first.imshow(share, cmap=ERROR_CMAP, vmin=0, vmax=max(np.percentile(share, 98), 0.01), extent=(0, 1, 1, 0))
     first.set(title=f"{name}: share of frames with a hole", xlabel="across", ylabel="down")
@@ -128,21 +124,21 @@ def hole_position(shares: Named[Array], aspect: float = 0.75) -> Figure:
     down.set(title="mean over each row", xlabel="down, 0 = top edge")
     for ax in (across, down):
         ax.set(ylabel="share of holes", ylim=(-0.02, None))
-        add_grid(ax, legend=True)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
     return fig
 
 
-def hash_distances(distances: Named[Array], limit: int, bits: int = 64) -> Figure:
-    """Draw histograms of Hamming distances, {kind of pair: (N,)}, one below the other, and the limit for "near"."""
-    fig, axes = new_axes(len(distances), 1, 8, 1.35 * len(distances) + 0.4, sharex=True)
+def hash_distances(distances: Named[Array], limit: int) -> Figure:
+    """Draw histograms of distances in 64 bits, {kind of pair: (N,)}, one below the other, and the limit for "near"."""
+    fig, axes = new_charts(len(distances), 1, 8, 1.35 * len(distances) + 0.4, sharex=True)
     for ax, style, (name, values) in zip(axes[:, 0], LINES, distances.items(), strict=False):
-        near = int((np.asarray(values) <= limit).sum())
-        ax.hist(values, np.arange(-0.5, bits + 1), color=style["color"])
+        near = np.count_nonzero(np.asarray(values) <= limit)
+        ax.hist(values, np.arange(-0.5, 65), color=style["color"])
         ax.axvline(limit + 0.5, color="k", ls="--", lw=1)
         ax.set_title(f"{name}: {near} of {len(values)} pairs at most {limit} bits apart", fontsize=9)
         ax.set_ylabel("pairs")
-        ax.grid(alpha=0.3)
-    axes[-1, 0].set(xlabel=f"Hamming distance (of {bits} bits)", xlim=(-1, bits))
+    axes[-1, 0].set(xlabel="Hamming distance (of 64 bits)", xlim=(-1, 64))
     return fig
 
 
@@ -207,10 +203,10 @@ def throughput(rates: Named[dict[int, Sequence[float]]], stages: Named[Named[flo
     fig, (left, right) = plt.subplots(1, 2, figsize=(11.5, 3.3), layout="constrained", width_ratios=[1, 1.25])
     workers = list(next(iter(rates.values())))
     for k, (style, (name, passes)) in enumerate(zip(LINES, rates.items(), strict=False)):
-        middle = np.array([np.median(passes[n]) for n in workers])
-        spread = [[m - min(passes[n]), max(passes[n]) - m] for m, n in zip(middle, workers, strict=True)]
+        low, middle, high = np.array([(min(passes[n]), np.median(passes[n]), max(passes[n])) for n in workers]).T
+        spread = [middle - low, high - middle]
         places = np.arange(len(workers)) + 0.38 * k - 0.19
-        bars = left.bar(places, middle, 0.36, color=style["color"], label=name, yerr=np.array(spread).T, capsize=3)
+        bars = left.bar(places, middle, 0.36, color=style["color"], label=name, yerr=spread, capsize=3)
         left.bar_label(bars, [f"{m:.0f}" for m in middle], fontsize=8, padding=2)
     left.set_xticks(range(len(workers)), workers)
     left.set(title="images per second (more is better)", xlabel="loader workers (0: in the main process)")
@@ -221,12 +217,12 @@ def throughput(rates: Named[dict[int, Sequence[float]]], stages: Named[Named[flo
 
 
 def _stage_bars(ax: Axes, stages: Named[Named[float]]) -> None:
-    colours = plt.get_cmap("tab10")(range(10))
-    kinds = list(dict.fromkeys(stage for parts in stages.values() for stage in parts))
+    names = dict.fromkeys(stage for parts in stages.values() for stage in parts)
+    colours = {stage: f"C{k}" for k, stage in enumerate(names)}
     for place, parts in enumerate(stages.values()):
-        ends = np.cumsum(list(parts.values()))
-        for (stage, ms), end in zip(parts.items(), ends, strict=True):
-            ax.barh(place, ms, 0.55, left=end - ms, color=colours[kinds.index(stage)], label=stage)
+        ms = np.array(list(parts.values()))
+        ends = ms.cumsum()
+        ax.barh(place, ms, 0.55, left=ends - ms, color=[colours[stage] for stage in parts], label=list(parts))
         ax.text(ends[-1], place, f" {ends[-1]:.0f} ms", va="center", fontsize=9)
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))

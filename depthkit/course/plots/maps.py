@@ -20,8 +20,15 @@ def draw_depth(
     ax: Axes, depth: Array, near: float | None = None, far: float | None = None, title: str | None = None
 ) -> AxesImage:
     """Draw one depth map (H, W), metres, holes (0) in grey; maps to compare share `near` and `far`."""
-    metres = np.ma.masked_less_equal(np.asarray(depth, dtype=float), 0)
-    shown = ax.imshow(metres, cmap=DEPTH_CMAP, vmin=near, vmax=far, interpolation="nearest")
+    return draw_map(ax, _masked(depth, "depth"), "depth", title, near, far)
+
+
+def draw_map(
+    ax: Axes, values: Array, kind: Kind, title: str | None, *limits: float | None, levels: int = 256
+) -> AxesImage:
+    """Draw values (H, W) in `levels` colours of their kind, between `limits` (low, high) if they are given."""
+    shown = ax.imshow(values, cmap=MAP_CMAPS[kind].resampled(levels), interpolation="nearest")
+    shown.set_clim(*limits)
     return _finish(ax, shown, title)
 
 
@@ -101,16 +108,14 @@ def grid(
     present = [values for row in maps for values in row if values is not None]
     height = side * present[0].shape[-2] / present[0].shape[-1] + 0.35  # with the title
     width = side + 0.5 if own_bars else side
-    columns = len(maps[0])
-    fig, axes = new_axes(len(maps), columns, width * columns + 0.6, height * len(maps), layout="compressed")
+    fig, axes = new_axes(len(maps), len(maps[0]), width * len(maps[0]) + 0.6, height * len(maps), layout="compressed")
     measured = np.concatenate([values.compressed() for values in present])
-    low, high = np.percentile(measured, [1, 99]) if limits is None else limits
-    cmap = MAP_CMAPS[kind].resampled(levels)
+    low, high = limits or np.percentile(measured, [1, 99])
     for ax, values, title in zip(axes.flat, chain(*maps), chain(*titles), strict=True):
         if values is None:
             ax.set_axis_off()
             continue
-        shown = _finish(ax, ax.imshow(values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest"), title)
+        shown = draw_map(ax, values, kind, title, low, high, levels=levels)
         if own_bars:
             shown.set_clim(0, max(np.percentile(values.compressed(), 99), 1e-9))
             fig.colorbar(shown, ax=ax, shrink=0.8, extend="max")

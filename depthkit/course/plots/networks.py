@@ -1,6 +1,7 @@
 """Figures of the network itself: its stages with their shapes, and the way its labels come about."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -23,28 +24,25 @@ def architecture(stages: Sequence[Stage]) -> Figure:
     """
     fig, ax = plt.subplots(figsize=(12, 5.2), layout="constrained")
     side = max(max(shape[1:]) for shape in stages[0].shapes) ** 0.5
-    places: dict[tuple[str, float], tuple[float, float, float, float]] = {}
+    places: dict[tuple[str, int], tuple[float, float, float, float]] = {}
     for x, stage in enumerate(stages):
-        rows = [0] if len(stage.shapes) == 1 else list(range(ROWS))
         shapes = stage.shapes[::-1] if stage.name == "fusion" else stage.shapes  # fused from the coarsest up
-        for row, (channels, height, width) in zip(rows, shapes, strict=True):
+        for row, (channels, height, width) in enumerate(shapes):
             h, w = height**0.5 / side * 0.72, width**0.5 / side * 0.72
             y = -row * GAP
             ax.add_patch(Rectangle((2 * x - w / 2, y - h / 2), w, h, fc=COLOURS[stage.name], ec="0.35", lw=1))
             text = f"{channels} × {height} × {width}"
             if stage.layers:
-                text = f"layer {stage.layers[int(row)]}: {text}"
+                text = f"layer {stage.layers[row]}: {text}"
             ax.text(2 * x, y - h / 2 - 0.05, text, ha="center", va="top", fontsize=8)
             places[stage.name, row] = (2 * x, y, w / 2, h / 2)
-        size = f"{stage.parameters / 1e6:.2f} M parameters" if stage.parameters else ""
         ax.text(2 * x, 0.75, stage.name, ha="center", fontsize=11, weight="bold")
-        ax.text(2 * x, 0.56, size, ha="center", fontsize=9, color="0.3")
-    pairs: list[tuple[tuple[str, float], tuple[str, float]]] = [(("picture", 0), ("encoder", 0))]
-    pairs += [(("encoder", row), ("reassemble", row)) for row in range(ROWS)]
-    pairs += [(("reassemble", row), ("fusion", row)) for row in range(ROWS)] + [(("fusion", 0), ("head", 0))]
-    for start, end in pairs:
-        (x0, y0, w0, _), (x1, y1, w1, _) = places[start], places[end]
-        _arrow(ax, (x0 + w0, y0), (x1 - w1, y1))
+        if stage.parameters:
+            ax.text(2 * x, 0.56, f"{stage.parameters / 1e6:.2f} M parameters", ha="center", fontsize=9, color="0.3")
+    for before, after in pairwise(stages):
+        for row in range(min(len(before.shapes), len(after.shapes))):
+            (x0, y0, w0, _), (x1, y1, w1, _) = places[before.name, row], places[after.name, row]
+            _arrow(ax, (x0 + w0, y0), (x1 - w1, y1))
     for row in range(ROWS - 1, 0, -1):
         (x0, y0, _, h0), (_, y1, _, h1) = places["fusion", row], places["fusion", row - 1]
         _arrow(ax, (x0, y0 + h0), (x0, y1 - h1 - 0.2))
@@ -63,14 +61,14 @@ def pipeline(render: Array, exact: Array, photo: Array, sensor: Array, label: Ar
             it has holes, and `label` what the teacher predicts for it, affine disparity; maps are (H, W).
     """
     fig, ax = plt.subplots(figsize=(11, 4.3), layout="constrained")
-    tiles = {  # column, row, what is drawn, and the text below
-        "render": (0, 1, as_picture(render), "a render"),
-        "exact": (1, 1, _coloured(exact, "depth"), "its depth: exact"),
-        "sensor": (0, 0, _coloured(sensor, "depth"), "a sensor's depth: not used"),
-        "photo": (1, 0, as_picture(photo), "a photo, unlabelled"),
-        "label": (2, 0, _coloured(label, "disparity"), "pseudo-label: disparity"),
-    }
-    for column, row, image, text in tiles.values():
+    tiles = [  # column, row, what is drawn, and the text below
+        (0, 1, as_picture(render), "a render"),
+        (1, 1, _coloured(exact, "depth"), "its depth: exact"),
+        (0, 0, _coloured(sensor, "depth"), "a sensor's depth: not used"),
+        (1, 0, as_picture(photo), "a photo, unlabelled"),
+        (2, 0, _coloured(label, "disparity"), "pseudo-label: disparity"),
+    ]
+    for column, row, image, text in tiles:
         x, y = 2 * column, 1.6 * row
         ax.imshow(image, extent=(x, x + 4 / 3, y, y + 1))
         ax.text(x + 2 / 3, y - 0.06, text, ha="center", va="top", fontsize=9)

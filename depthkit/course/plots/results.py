@@ -1,4 +1,4 @@
-"""Figures of results: scores with intervals, where errors lie, and point clouds."""
+"""Figures of results: scores with intervals, learning curves, where errors lie, and point clouds."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axis import Axis
+from scipy.spatial.transform import Rotation
 
-from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, add_grid, new_axes
+from depthkit.course.plots.basics import Array, Axes, Figure, Limits, Named, new_axes, new_charts
 from depthkit.course.plots.charts import LINES
+from depthkit.scoring.statistics import Interval
 
 Score = Mapping[str, float] | float  # {"mean", "low", "high"}, or a number without an interval
+MARKERS = "os^Dv"
 
 
 def score_intervals(
@@ -29,11 +32,10 @@ def score_intervals(
     colours = colours or {}
     fig, axes = new_axes(1, len(panels), 2.6 + 3.6 * len(panels), 0.36 * len(rows) + 0.9, sharey=True)
     for ax, (label, scores) in zip(axes[0], panels.items(), strict=True):
-        for y, row in enumerate(rows):
-            if row not in scores:
-                continue
+        for row, score in scores.items():
+            y = rows.index(row)
             colour = LINES[colours.get(row, 0)]["color"]
-            mean, low, high = _parts(scores[row])
+            mean, low, high = _parts(score)
             ax.plot([low, high], [y, y], color=colour, lw=2.5, alpha=0.5, solid_capstyle="butt")
             ax.plot(mean, y, "o", color=colour, ms=6)
             text = ax.annotate(f"{mean:.3f}", (mean, y), (0, 5), textcoords="offset points", ha="center", fontsize=8)
@@ -48,6 +50,44 @@ def score_intervals(
     return fig
 
 
+def learning_curve(panels: Named[Named[dict[int, Interval]]], live: dict[int, Interval] | None = None) -> Figure:
+    """Draw scores over the number of training images, {panel: {model: {images: score}}}, with 95 % intervals.
+
+    `live` is drawn as crosses in every panel: {images: score} of what the notebook measured itself.
+    """
+    fig, axes = new_charts(1, len(panels), 5.2 * len(panels), 3.6, sharey=True)
+    for ax, (title, models) in zip(axes[0], panels.items(), strict=True):
+        for style, marker, (name, points) in zip(LINES, MARKERS, models.items(), strict=False):
+            mean, low, high = np.transpose([_parts(score) for score in points.values()])
+            ax.fill_between(list(points), low, high, color=style["color"], alpha=0.12, lw=0)
+            ax.plot(list(points), mean, marker=marker, ms=5, lw=1.6, label=name, **style)
+        if live:
+            ax.plot(list(live), [score["mean"] for score in live.values()], "kx", ms=7, label="two numbers, live")
+        counts = sorted({images for points in models.values() for images in points} | set(live or ()))
+        ticks = [tick for before, tick in pairwise([0, *counts]) if tick > 1.2 * before]
+        ax.set(xscale="log", xlabel="training images", title=title)
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.minorticks_off()
+        ax.legend(fontsize=8)
+    axes[0, 0].set_ylabel("AbsRel on the test rooms")
+    return fig
+
+
+def grouped_scores(groups: Named[Named[Interval]]) -> Figure:
+    """Draw scores with their intervals side by side, {test set: {recipe: score}}; a recipe keeps its colour."""
+    recipes = list(dict.fromkeys(recipe for scores in groups.values() for recipe in scores))
+    fig, ((ax,),) = new_charts(1, 1, 8.6, 3.4)
+    for k, recipe in enumerate(recipes):
+        places = [(x, scores[recipe]) for x, scores in enumerate(groups.values()) if recipe in scores]
+        x = np.array([x for x, _ in places]) + 0.2 * (k - (len(recipes) - 1) / 2)
+        mean, low, high = np.transpose([_parts(score) for _, score in places])
+        ax.errorbar(x, mean, [mean - low, high - mean], fmt=MARKERS[k], color=LINES[k]["color"], ms=6, label=recipe)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel="AbsRel (lower is better)", ylim=(0, None))
+    ax.legend(fontsize=8)
+    return fig
+
+
 def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
     """Draw how much too far the predicted metres are, per image, against the camera's focal length.
 
@@ -56,7 +96,7 @@ def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
             over median truth.
         trained: the focal length of the training pictures, in the same unit.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 3.9), layout="constrained")
+    fig, ((ax,),) = new_charts(1, 1, 7.6, 3.9)
     for style, marker, (name, (focal, ratio)) in zip(LINES, "osD^v", sets.items(), strict=False):
         ax.plot(focal, ratio, marker, color=style["color"], ms=6, alpha=0.75, label=name)
     everything = np.concatenate([np.ravel(focal) for focal, _ in sets.values()])
@@ -68,7 +108,7 @@ def scale_by_focal(sets: Named[tuple[Array, Array]], trained: float) -> Figure:
     ax.set(yscale="log", ylabel="median prediction / median truth")
     _plain_log_ticks(ax.xaxis, (0.6, 0.8, 1, 1.2, 1.5, 2, 3), line)
     _plain_log_ticks(ax.yaxis, (0.3, 0.4, 0.5, 0.7, 1, 1.4, 2, 3), ax.get_ylim())
-    add_grid(ax, legend=True)
+    ax.legend(fontsize=8)
     top = ax.secondary_xaxis("top", functions=(_angle, _focal))
     top.set_xlabel("horizontal field of view of a 4:3 picture (degrees)")
     _plain_log_ticks(top.xaxis, (30, 40, 57, 70, 80, 90), _angle(line)[::-1])
@@ -96,28 +136,24 @@ def error_profiles(panels: Named[tuple[Sequence[float], Named[Array]]]) -> Figur
     return fig
 
 
-def point_clouds(
-    clouds: Named[tuple[Array, Array]], marked: Named[Array] | None = None,
-    yaw: float = 22.0, pitch: float = 12.0, slab: float = 0.6,
-) -> Figure:  # fmt: skip
+def point_clouds(clouds: Named[tuple[Array, Array]], marked: Named[Array] | None = None, slab: float = 0.6) -> Figure:
     """Draw point clouds side by side: from a standpoint to the side (above), and a slice from above (below).
 
     Args:
         clouds: {name: (points (N, 3), metres, x right, y down, z forward; colours uint8 (N, 3))}. The first one, the
             truth, decides standpoint and limits for all.
         marked: {name: bool (N,)}: points painted orange in the slice.
-        yaw, pitch: degrees by which the standpoint is turned about the middle of the first cloud, to the right and up.
         slab: the slice has the points within so many metres of the camera's height.
     """
     truth = next(iter(clouds.values()))[0]
     pivot = np.median(truth, axis=0)
-    frame = _limits(_seen_from(truth, pivot, yaw, pitch)[:, :2])
+    frame = _limits(_seen_from(truth, pivot)[:, :2])
     plan = _limits(truth[:, [0, 2]], include=(0.0, 0.0))
     ratios = [(up[1] - up[0]) / (across[1] - across[0]) for across, up in (frame, plan)]
     height = 3.8 * min(sum(ratios), 2.3) + 0.8
     fig, axes = new_axes(2, len(clouds), 4.2 * len(clouds), height, height_ratios=ratios)
     for (view, above), (name, (points, colours)) in zip(axes.T, clouds.items(), strict=True):
-        seen = _seen_from(points, pivot, yaw, pitch)
+        seen = _seen_from(points, pivot)
         order = np.argsort(-seen[:, 2])  # far points first
         _draw_points(view, seen[order, :2] * (1, -1), colours[order], (frame[0], (-frame[1][1], -frame[1][0])))
         view.set_title(f"{name}: from the side", fontsize=10)
@@ -134,12 +170,13 @@ def point_clouds(
     return fig
 
 
-def _seen_from(points: Array, pivot: Array, yaw: float, pitch: float) -> Array:
-    """Return picture coordinates (x right, y down, no unit) and distance (N, 3) for a camera turned about `pivot`."""
-    a, b = np.radians([yaw, pitch])
-    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    turned = (points - pivot) @ (tilt @ turn).T + (0, 0, 1.15 * pivot[2])
+def _seen_from(points: Array, pivot: Array, yaw: float = 22.0, pitch: float = 12.0) -> Array:
+    """Return picture coordinates (x right, y down, no unit) and distance (N, 3) for a camera turned about `pivot`.
+
+    `yaw` and `pitch` are degrees to the right and up.
+    """
+    turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True)
+    turned = turn.apply(points - pivot) + (0, 0, 1.15 * pivot[2])
     turned[turned[:, 2] < 0.1] = np.nan
     return np.column_stack([turned[:, :2] / turned[:, 2:], turned[:, 2]])
 
