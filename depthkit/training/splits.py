@@ -121,7 +121,7 @@ def next_arguments(config: TrainConfig) -> str:
         min(str(path), os.path.relpath(path), key=len) for path in (RunFolder(config.output).best, Path(config.data))
     )
     options = {"layout": config.layout, "split": config.val_split, "train_split": config.train_split}
-    options |= {"depth_scale": config.depth_scale and f"{config.depth_scale:g}"}
-    defaults = {"layout": "folder", "split": "val", "train_split": "train", "depth_scale": None}
+    options["depth_scale"] = f"{config.depth_scale:g}" if config.depth_scale else ""
+    defaults = {"layout": "folder", "split": "val", "train_split": "train", "depth_scale": ""}
     given = (f" --{name} {quote(value)}" for name, value in options.items() if value != defaults[name])
     return f"{quote(best)} {quote(data)}{''.join(given)}"
