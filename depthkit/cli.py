@@ -26,10 +26,14 @@ NO_PLACE = {EEXIST, EISDIR, ENOTDIR, EACCES, EPERM, EROFS, ENOSPC, EDQUOT}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand; a user's mistake is one line on stderr and exit code 2, a defect keeps its trace."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without "×" or "≥" shows "?"
     try:
         action = _parse(sys.argv[1:] if arguments is None else list(arguments))
         if (summary := action()) is not None:
             print(summary)
+        sys.stdout.flush()  # here, where a reader that has left is no defect, and not when the interpreter ends
     except InputError as error:
         _refuse(str(error))
     except KeyboardInterrupt:

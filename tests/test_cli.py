@@ -156,9 +156,16 @@ def test_a_place_that_takes_nothing_is_one_line(error):
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
+def test_a_terminal_without_every_character_shows_question_marks(recordings, tmp_path):
+    import_data(recordings, tmp_path / "data", rgb="*.color.png", depth="*.depth.png", depth_scale=1000)
+    code = "import sys, depthkit.cli as cli; sys.stdout.reconfigure(encoding='ascii'); "
+    done = attempt([sys.executable, "-c", f"{code}cli.main(['check', {str(tmp_path / 'data')!r}])"])
+    assert done.returncode == 0 and "80 ? 60 (10)" in done.stdout, done.stderr
+
+
 def test_a_pipe_that_ends_early_is_no_defect(recordings, tmp_path):
     import_data(recordings, tmp_path / "data", "*.color.png", "*.depth.png", depth_scale=1000)
-    code = "import os; os.close(1); r, w = os.pipe(); os.close(r); os.dup2(w, 1); import depthkit.cli as cli; "
+    code = "import os, sys; r, w = os.pipe(); os.close(r); sys.stdout = open(w, 'w'); import depthkit.cli as cli; "
     done = attempt([sys.executable, "-c", f"{code}cli.main(['check', {str(tmp_path / 'data')!r}])"])
     assert done.returncode == 1 and "Traceback" not in done.stderr
 

@@ -101,8 +101,10 @@ class TrainConfig:
         for name, least in lowest.items():
             if not least <= getattr(self, name) < math.inf:  # false for NaN
                 raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}")
-        if self.seed >= 2**32 or not self.output:
-            raise InputError(f"seed must be below 2 ** 32, and output name a folder; got {self.seed}, {self.output!r}")
+        if self.seed >= 2**32:
+            raise InputError(f"seed must be below 2 ** 32; got {self.seed}")
+        if not self.output:
+            raise InputError("output must name a folder for the run; got ''")
         if not 0 <= self.silog_lambda <= 1:
             raise InputError(f"silog_lambda must lie in 0 to 1; got {self.silog_lambda}")
         limit = math.inf if self.depth_is_open else self.depth_limit

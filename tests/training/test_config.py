@@ -21,7 +21,7 @@ from depthkit.training.config import TrainConfig
         ({"warmup_epochs": float("nan")}, "warmup_epochs must be at least 0; got nan"),
         ({"seed": -1}, "seed must be at least 0; got -1"),
         ({"seed": 2**32}, "seed must be below"),
-        ({"output": ""}, "output name a folder"),
+        ({"output": ""}, "output must name a folder"),
         ({"max_depth": float("inf")}, "max_depth must be a whole number of metres, 1 to 10000"),
         ({"silog_lambda": 2.0}, "silog_lambda must lie in 0 to 1; got 2.0"),
         ({"resume_from": "."}, "needs resume=True"),
