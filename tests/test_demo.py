@@ -49,7 +49,13 @@ def test_a_photo_is_predicted_by_a_click(model, tmp_path):
     (temporary := tmp_path / "temporary").mkdir()
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "depthkit", "demo", str(model), "--port", port]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
+    )
     try:
         wait_for(f"http://127.0.0.1:{port}")
         with open_browser(webdriver, tmp_path) as browser:
