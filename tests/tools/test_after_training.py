@@ -1,6 +1,7 @@
 """Notebook 04, cell by cell: after training none may raise on Kaggle, where the notebook would lose its output."""
 
 import ast
+import atexit
 import json
 import os
 import shutil
@@ -34,7 +35,10 @@ def shell(tmp_path, monkeypatch):
     monkeypatch.setattr(kaggle, "_failures", [])
     kaggle.WORKING.mkdir()
     InteractiveShell.clear_instance()
-    yield InteractiveShell.instance()
+    shell = InteractiveShell.instance()
+    yield shell
+    atexit.unregister(shell.atexit_operations)  # its history lies in a folder that is gone when the tests end
+    shell.atexit_operations()
     InteractiveShell.clear_instance()
     plt.close("all")
 
