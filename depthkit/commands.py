@@ -47,8 +47,10 @@ def check(
     from depthkit.data.check import check, compare_splits
 
     pictures = overview.picture_folder(data)
-    datasets = {"train": open_split(layout, data, "train", depth_scale)}
-    datasets["val"] = open_scored(layout, data, "val", depth_scale)
+    datasets = {
+        "train": open_split(layout, data, "train", depth_scale),
+        "val": open_scored(layout, data, "val", depth_scale),
+    }
     summaries = [check(dataset, max_depth=max_depth, deep=deep, progress=True) for dataset in datasets.values()]
     for (split, dataset), summary in zip(datasets.items(), summaries, strict=True):
         sheet = overview.write_contact_sheet(dataset, pictures / f"{split}.png")

@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from depthkit.course import kaggle, launch, sample
 from depthkit.errors import InputError
@@ -160,8 +160,8 @@ def launch_on_cpu() -> None:
 def _profile(attached: Path | None) -> Profile:
     """Choose the profile: the one that is named, else by what the machine has; `attached` is the data found there."""
     if named := os.environ.get("DEPTHKIT_PROFILE"):
-        if named not in HELD_OUT:
-            raise InputError(f"DEPTHKIT_PROFILE is {named!r}: it must be one of {', '.join(HELD_OUT)}")
+        if named not in get_args(Profile):
+            raise InputError(f"DEPTHKIT_PROFILE is {named!r}: it must be one of {', '.join(get_args(Profile))}")
         return cast(Profile, named)
     # On a Kaggle machine with a GPU the reader wants the real model, even when its data is missing.
     wants_gpu = kaggle.WORKING.is_dir() and launch.gpu_count() > 0

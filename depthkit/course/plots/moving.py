@@ -20,8 +20,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from depthkit.course.plots.basics import Array, Figure, Named, Texts
 from depthkit.course.plots.maps import DEPTH_CMAP, depth_limits
 
-FONT = ImageFont.truetype(findfont("DejaVu Sans"), 13)  # matplotlib's own, which has Greek letters
-
 MOVE = """const box = this.closest('.moving-figure'); let k = 0;
 for (const bar of box.querySelectorAll('input')) {
   const label = bar.dataset.labels.split('|')[bar.value];
@@ -136,7 +134,8 @@ def _picture(frame: Figure | Array) -> Image.Image:
 def _named(picture: Image.Image, text: str) -> Image.Image:
     """Put a line of text above a still, which nobody can ask what it shows."""
     named = ImageOps.expand(picture, (0, 22, 0, 0), "white")
-    ImageDraw.Draw(named).text((6, 3), text, fill="black", font=FONT)
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 13)  # matplotlib's own, which has Greek letters
+    ImageDraw.Draw(named).text((6, 3), text, fill="black", font=font)
     return named
 
 
