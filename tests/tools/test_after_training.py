@@ -1,7 +1,6 @@
 """Notebook 04, cell by cell: after training none may raise on Kaggle, where the notebook would lose its output."""
 
 import ast
-import atexit
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import matplotlib.pyplot as plt
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 from depthkit.course import kaggle
 from depthkit.errors import InputError
@@ -35,10 +35,7 @@ def shell(tmp_path, monkeypatch):
     monkeypatch.setattr(kaggle, "_failures", [])
     kaggle.WORKING.mkdir()
     InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    yield shell
-    atexit.unregister(shell.atexit_operations)  # its history lies in a folder that is gone when the tests end
-    shell.atexit_operations()
+    yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))  # no file to close at exit
     InteractiveShell.clear_instance()
     plt.close("all")
 
