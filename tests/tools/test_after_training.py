@@ -11,9 +11,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from traitlets.config import Config
 
 from depthkit.course import kaggle
 from depthkit.errors import InputError
@@ -35,7 +35,8 @@ def shell(tmp_path, monkeypatch):
     monkeypatch.setattr(kaggle, "_failures", [])
     kaggle.WORKING.mkdir()
     InteractiveShell.clear_instance()
-    yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))  # no file to close at exit
+    monkeypatch.setattr(HistoryManager, "enabled", False)  # no file to close at exit, when its folder is gone
+    yield InteractiveShell.instance()
     InteractiveShell.clear_instance()
     plt.close("all")
 
