@@ -1,16 +1,19 @@
 """Turn a finished pre-training run into the bundled weights: fp16 safetensors, scores, training curve, model card.
 
-python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [--out weights/tiny-relative]
+python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [DIR ...] [--out weights/tiny-relative]
 python tools/release_tiny.py    # no new weights: score those that are there again, and put the table into their card
 
-The runs are given in their order, each begun from the best weights of the one before. Scores are those of the rounded
-weights, as a reader loads them. `frames.json` beside them lists every training picture with its perceptual hash, so
-that a test can see that none of them is a test picture.
+The runs are given in their order, each begun from the best weights of the one before, the first of them from those in
+OUT where there are any: runs and training pictures that OUT lists already stay listed. Scores are those of the rounded
+weights, as a reader loads them. `frames.json` beside them holds the perceptual hash of every training picture, so that
+a test can see that none of them is a test picture.
 """
 
 import argparse
 import re
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -71,11 +74,15 @@ def score(out):
 
 
 def training_frames(mixed):
-    """[{name, hash}] of every picture trained on."""
+    """{name: hash} of every picture trained on."""
     root = Path(mixed) / "train" / "rgb"
-    names = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.jpg"))
-    hashes = (int(difference_hash(read_image(root / f"{name}.jpg"))) for name in names)
-    return [{"name": name, "hash": f"{value:016x}"} for name, value in zip(names, hashes, strict=True)]
+    paths = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.jpg")}
+    return {name: f"{int(difference_hash(read_image(path))):016x}" for name, path in paths.items()}
+
+
+def listed(path, empty):
+    """What a file of an earlier release holds."""
+    return read_json(path) if path.exists() else empty
 
 
 def seconds(rows):
@@ -85,23 +92,28 @@ def seconds(rows):
 
 def release(args):
     """Write weights, frames, history and a card without its table."""
-    rows = [{"run": run.name} | row for run in args.runs for row in read_json(run / "history.json")]
+    names = [run.name for run in args.runs]
+    rows = [row for row in listed(args.out / "history.json", []) if row["run"] not in names]
+    rows += [{"run": run.name} | row for run in args.runs for row in read_json(run / "history.json")]
     for run in args.runs:
         TrainConfig(**(read_json(run / "config.json") | {"resume": False}))  # the card's commands would work with it
-    history = [row for row in rows if row["run"] == args.runs[-1].name]
-    save_model(load_model(args.runs[-1] / "best").half(), args.out)
-    frames = training_frames(args.mixed)
-    write_json(args.out / "frames.json", frames)
+    history = [row for row in rows if row["run"] == names[-1]]
+    with TemporaryDirectory() as folder:  # `save_model` takes no folder that holds more than a model, as OUT does
+        save_model(load_model(args.runs[-1] / "best").half(), Path(folder) / "model")
+        shutil.copytree(Path(folder) / "model", args.out, dirs_exist_ok=True)
+    frames = listed(args.out / "frames.json", {})
+    for mixed in args.mixed:
+        frames |= training_frames(mixed)
+    write_json(args.out / "frames.json", dict(sorted(frames.items())))
     write_json(args.out / "history.json", rows)
     facts = {
         "FRAMES": len(frames),
-        "SCENES": len({frame["name"].split("/")[0] for frame in frames}),
-        "VAL": len(list(args.mixed.glob("val/**/*.h5"))),
+        "SCENES": len({name.split("/")[0] for name in frames}),
+        "VAL": len(list(args.mixed[-1].glob("val/**/*.h5"))),
         "EPOCHS": len(history),
         "SEEN": f"{sum(row['train_seconds'] * row['images_per_second'] for row in rows):,.0f}",
         "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
-        "HOURS": f"{seconds(rows[: -len(history)]) / 3600:.1f}",
-        "MINUTES": f"{seconds(history) / 60:.0f}",
+        "HOURS": f"{seconds(history) / 3600:.1f}",
         "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
         "PARAMETERS": f"{sum(p.numel() for p in load_model(args.out).parameters()) / 1e6:.2f}",
     }
@@ -114,7 +126,7 @@ def release(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, nargs="+")
-    parser.add_argument("--mixed", type=Path)
+    parser.add_argument("--mixed", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights" / "tiny-relative")
     args = parser.parse_args()
     if bool(args.runs) != bool(args.mixed):

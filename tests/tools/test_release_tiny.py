@@ -1,13 +1,19 @@
 """The card's table is scored anew from the weights that are there, and nothing else of the card is touched."""
 
+import dataclasses
 import re
 import shutil
 import sys
 
+import cv2
+import numpy as np
 import pytest
 import release_tiny
 
 from depthkit.course.settings import TINY_WEIGHTS
+from depthkit.models.build import load_model, save_model
+from depthkit.run_folder import read_json, write_json
+from depthkit.training.config import TrainConfig
 
 
 @pytest.fixture
@@ -35,3 +41,23 @@ def test_a_card_without_its_table_is_refused(weights, capsys):
     with pytest.raises(SystemExit):
         release_tiny.main()
     assert "0 tables of scores instead of one" in capsys.readouterr().err
+
+
+def test_a_further_run_joins_what_the_weights_were_made_of(weights, tmp_path, monkeypatch):
+    first = read_json(weights / "history.json"), read_json(weights / "frames.json")
+    run, other = tmp_path / "again", tmp_path / "other"
+    save_model(load_model(weights), run / "best")
+    write_json(run / "config.json", dataclasses.asdict(TrainConfig(data="other", output="again")))
+    write_json(run / "history.json", [first[0][-1] | {"run": "again", "epoch": 1}])
+    picture = other / "train" / "rgb" / "room_99999" / "00000.jpg"
+    picture.parent.mkdir(parents=True)
+    cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    arguments = ["release_tiny.py", "--out", str(weights), "--runs", str(run), "--mixed", str(other)]
+    for _ in range(2):  # to release a run again adds nothing
+        monkeypatch.setattr(sys, "argv", arguments)
+        release_tiny.main()
+        history, frames = read_json(weights / "history.json"), read_json(weights / "frames.json")
+        assert history[:-1] == first[0] and (history[-1]["run"], history[-1]["epoch"]) == ("again", 1)
+        assert frames.items() > first[1].items() and set(frames) - set(first[1]) == {"room_99999/00000"}
+    card = (weights / "README.md").read_text()
+    assert "{{" not in card and f"{len(frames)} training pictures" in card and "| motorcycle (1) | this model |" in card
