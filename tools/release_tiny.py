@@ -3,10 +3,10 @@
 python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [DIR ...] [--out weights/tiny-relative]
 python tools/release_tiny.py    # no new weights: score those that are there again, and put the table into their card
 
-The runs are given in their order, each begun from the best weights of the one before, the first of them from those in
-OUT where there are any: runs and training pictures that OUT lists already stay listed. Scores are those of the rounded
-weights, as a reader loads them. `frames.json` beside them holds the perceptual hash of every training picture, so that
-a test can see that none of them is a test picture.
+The runs are given in their order, each begun from the best weights of the one before. Runs and training pictures that
+OUT lists already stay listed, so that a run which goes on from the weights in OUT is released alone. Scores are those
+of the rounded weights, as a reader loads them. `frames.json` beside them holds the perceptual hash of every training
+picture, so that a test can see that none of them is a test picture.
 """
 
 import argparse
@@ -77,6 +77,8 @@ def training_frames(mixed):
     """{name: hash} of every picture trained on."""
     root = Path(mixed) / "train" / "rgb"
     paths = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.jpg")}
+    if not paths or not any(Path(mixed).glob("val/**/*.h5")):
+        raise SystemExit(f"{mixed}: no training pictures or no validation pictures; name a folder of build_mixed.py")
     return {name: f"{int(difference_hash(read_image(path))):016x}" for name, path in paths.items()}
 
 
@@ -98,12 +100,15 @@ def release(args):
     for run in args.runs:
         TrainConfig(**(read_json(run / "config.json") | {"resume": False}))  # the card's commands would work with it
     history = [row for row in rows if row["run"] == names[-1]]
+    frames = listed(args.out / "frames.json", {})
+    for mixed in args.mixed:
+        found = training_frames(mixed)
+        if other := [name for name in found.keys() & frames if found[name] != frames[name]]:
+            raise SystemExit(f"{mixed}: {min(other)} is listed with another picture; render scenes of other numbers")
+        frames |= found
     with TemporaryDirectory() as folder:  # `save_model` takes no folder that holds more than a model, as OUT does
         save_model(load_model(args.runs[-1] / "best").half(), Path(folder) / "model")
         shutil.copytree(Path(folder) / "model", args.out, dirs_exist_ok=True)
-    frames = listed(args.out / "frames.json", {})
-    for mixed in args.mixed:
-        frames |= training_frames(mixed)
     write_json(args.out / "frames.json", dict(sorted(frames.items())))
     write_json(args.out / "history.json", rows)
     facts = {

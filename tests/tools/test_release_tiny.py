@@ -53,11 +53,19 @@ def test_a_further_run_joins_what_the_weights_were_made_of(weights, tmp_path, mo
     picture.parent.mkdir(parents=True)
     cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
     arguments = ["release_tiny.py", "--out", str(weights), "--runs", str(run), "--mixed", str(other)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit, match="no validation pictures"):
+        release_tiny.main()
+    (other / "val").mkdir()
+    (other / "val" / "00000.h5").touch()
     for _ in range(2):  # to release a run again adds nothing
-        monkeypatch.setattr(sys, "argv", arguments)
         release_tiny.main()
         history, frames = read_json(weights / "history.json"), read_json(weights / "frames.json")
         assert history[:-1] == first[0] and (history[-1]["run"], history[-1]["epoch"]) == ("again", 1)
         assert frames.items() > first[1].items() and set(frames) - set(first[1]) == {"room_99999/00000"}
     card = (weights / "README.md").read_text()
     assert "{{" not in card and f"{len(frames)} training pictures" in card and "| motorcycle (1) | this model |" in card
+    cv2.imwrite(str(picture), np.random.default_rng(1).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+    with pytest.raises(SystemExit, match="room_99999/00000 is listed with another picture"):
+        release_tiny.main()
+    assert read_json(weights / "frames.json") == frames
