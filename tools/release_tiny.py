@@ -87,11 +87,6 @@ def listed(path, empty):
     return read_json(path) if path.exists() else empty
 
 
-def seconds(rows):
-    """Of training and evaluation, over rows of a history."""
-    return sum(row["train_seconds"] + row["eval_seconds"] for row in rows)
-
-
 def release(args):
     """Write weights, frames, history and a card without its table."""
     names = [run.name for run in args.runs]
@@ -118,7 +113,7 @@ def release(args):
         "EPOCHS": len(history),
         "SEEN": f"{sum(row['train_seconds'] * row['images_per_second'] for row in rows):,.0f}",
         "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
-        "HOURS": f"{seconds(history) / 3600:.1f}",
+        "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in history) / 3600:.1f}",
         "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
         "PARAMETERS": f"{sum(p.numel() for p in load_model(args.out).parameters()) / 1e6:.2f}",
     }
