@@ -153,7 +153,11 @@ def fail(*arguments):
 def doomed(config):
     if os.environ["RANK"] == "1":
         {fault}
-    train(config)
+    try:
+        train(config)
+    except RuntimeError:  # rank 0 lost its peer; the launcher looks ten times a second, and names the first of the dead
+        time.sleep(1)
+        raise
 
 port, begun = free_port(), time.monotonic()
 try:
