@@ -25,7 +25,7 @@ import numpy as np
 from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS, Settings
 from depthkit.data.datasets import NYUDepthV2
-from depthkit.models.build import load_model
+from depthkit.models.build import build_model, load_model
 from depthkit.run_folder import read_json, write_json
 from depthkit.scoring.baselines import ScaledDisparity, fit_one_scale_shift
 from depthkit.scoring.evaluate import evaluate
@@ -98,8 +98,9 @@ def train_and_score(work: Path, labels: str, images: int, model: str, seed: int,
 
 
 def two_numbers(work: Path, labels: str, images: int, test: list[NYUDepthV2]) -> dict:
-    """One point of the curve by one scale and one shift, fitted to the bundled relative model."""
-    model = load_model(TINY_WEIGHTS)
+    """One point of the curve by one scale and one shift, fitted to the bundled relative model, which sees pictures of
+    the size that fine-tuning sees."""
+    model = build_model("tiny", "relative", weights=str(TINY_WEIGHTS), init="all", input_size=RECIPE["size"]).eval()
     scale, shift = fit_one_scale_shift(model, NYUDepthV2(work / labels, subset(work, labels, images)))
     return {"scale": scale, "shift": shift} | scores(ScaledDisparity(model, scale, shift, 10.0), test)
 
