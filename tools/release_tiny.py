@@ -23,7 +23,7 @@ from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE
 from depthkit.data.datasets import NYUDepthV2
 from depthkit.data.duplicates import difference_hash
 from depthkit.data.readers import read_image
-from depthkit.models.build import build_model, load_model, save_model
+from depthkit.models.build import build_model, input_size, load_model, save_model
 from depthkit.run_folder import read_json, write_json
 from depthkit.scoring.baselines import ROWS, RowPrior
 from depthkit.scoring.evaluate import evaluate, evaluation_report
@@ -57,7 +57,8 @@ def score(out):
     """Rows of the card's table: the model in `out`, a ramp, and the same architecture with random weights, on each
     test set. Writes the model's records beside it."""
     torch.manual_seed(0)
-    model, untrained = load_model(out), build_model("tiny", "relative").eval()
+    model = load_model(out)
+    untrained = build_model("tiny", "relative", input_size=input_size(model.config)).eval()
     candidates = {"this model": model, "vertical ramp": vertical_ramp(), "random weights": untrained}
     lines = []
     for name, (dataset, protocol) in test_sets().items():

@@ -413,7 +413,7 @@ def test_the_lines_of_the_card_predict_what_depthkit_predicts_at_any_size(bundle
     assert difference(names["depth"].numpy(), model, picture) < 0.03
     as_it_is = names["pipeline"]("depth-estimation", model=str(bundled))(str(tmp_path / "photo.png"))
     needed = difference(as_it_is["predicted_depth"].numpy(), model, picture) > 0.1
-    assert needed == (min(height, width) < 168)  # else the card would ask for nothing
+    assert needed == (min(height, width) < input_size(model.config))  # else the card would ask for nothing
 
 
 def test_the_card_is_valid_and_says_what_is_predicted(relative_folder, tmp_path):
