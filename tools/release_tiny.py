@@ -54,8 +54,8 @@ def vertical_ramp():
 
 
 def score(out):
-    """Rows of the card's table: the model in `out`, a ramp, and the same architecture with random weights, on each
-    test set. Writes the model's records beside it."""
+    """Rows of the card's table: the model in `out`, a ramp, and the same architecture with random weights, which sees
+    pictures of the same size, on each test set. Writes the model's records beside it."""
     torch.manual_seed(0)
     model = load_model(out)
     untrained = build_model("tiny", "relative", input_size=input_size(model.config)).eval()
