@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from depthkit.camera import Intrinsics
+from depthkit.course.evidence import pretraining_runs
 from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.scenes import unpack_motorcycle
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS
@@ -119,9 +120,10 @@ def main() -> None:
     args.data, args.work = Path(args.data or unpack_sample("rooms", SAMPLE_CACHE)).resolve(), args.work.resolve()
     images = len(NYUDepthV2(args.data, "train"))
     recipe = RECIPE | dict(epochs=args.epochs, zoom=args.zoom, images=images, val_split=args.val_split)
-    result = read_json(args.output) if args.output.exists() else {"recipe": recipe, "points": []}
-    if result["recipe"] != recipe:
-        sys.exit(f"{args.output} is of another recipe, {result['recipe']}: name another --output and --work")
+    asked = {"recipe": recipe, "pretraining_runs": pretraining_runs()}
+    result = read_json(args.output) if args.output.exists() else asked | {"points": []}
+    if changed := {name: result.get(name) for name, value in asked.items() if result.get(name) != value}:
+        sys.exit(f"{args.output} was measured with {changed}: name another --output and --work")
     for seed in args.seeds:
         for variant in VARIANTS:
             if any((point["variant"], point["seed"]) == (variant, seed) for point in result["points"]):

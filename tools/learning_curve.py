@@ -22,6 +22,7 @@ import cv2
 import kinect
 import numpy as np
 
+from depthkit.course.evidence import pretraining_runs
 from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS, Settings
 from depthkit.data.datasets import NYUDepthV2
@@ -115,7 +116,8 @@ def scores(model, test: list[NYUDepthV2]) -> dict:
 def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
     rooms = unpack_sample("rooms", SAMPLE_CACHE)
     test = [NYUDepthV2(rooms, "val"), NYUDepthV2(rooms, "further")]
-    asked = {"recipe": RECIPE, "held_out_rooms": len(HELD_OUT), "test_rooms": sum(map(len, test))}
+    asked = {"recipe": RECIPE, "pretraining_runs": pretraining_runs()}
+    asked |= {"held_out_rooms": len(HELD_OUT), "test_rooms": sum(map(len, test))}
     result = read_json(RESULT) if RESULT.exists() else asked | {"points": []}
     if changed := [name for name, value in asked.items() if result.get(name) != value]:
         raise SystemExit(f"{RESULT} was measured with another {' and '.join(changed)}: move it away to begin anew")

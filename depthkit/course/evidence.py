@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from depthkit.course.sample import ASSETS
+from depthkit.course.settings import TINY_WEIGHTS
 from depthkit.run_folder import read_json
 from depthkit.scoring.statistics import Interval, Record, interval, paired_difference, resampled_weights
 
@@ -18,12 +19,24 @@ RECIPES = {  # of tools/camera_runs.py, as figures name them
 
 
 def stored(name: str, source: str | Path = ASSETS) -> list[dict[str, Any]]:
-    """Read the points of `data/<name>.json`; where nobody has measured them yet, say so and return none."""
+    """Read the points of `data/<name>.json`, and say from which weights; where nobody has measured them yet, say so and
+    return none."""
     path = Path(source) / "data" / f"{name}.json"
     if path.is_file():
-        return read_json(path)["points"]
+        result = read_json(path)
+        runs, seeds = len(pretraining_runs()), sorted({point["seed"] for point in result["points"]})
+        print(
+            f"data/{name}.json: {len(result['points'])} trainings and fits, seeds {seeds}, from the tiny model as it "
+            f"was after {len(result['pretraining_runs'])} of its {runs} pre-training runs"
+        )
+        return result["points"]
     print(f"data/{name}.json is not here: tools/{name}.py measures it; figure and sentences are left out")
     return []
+
+
+def pretraining_runs(weights: str | Path = TINY_WEIGHTS) -> list[str]:
+    """The names of the runs that made the bundled relative model, in their order."""
+    return list(dict.fromkeys(row["run"] for row in read_json(Path(weights) / "history.json")))
 
 
 def learning_curves(points: Iterable[Mapping[str, Any]], labels: str) -> dict[str, dict[int, list[Record]]]:

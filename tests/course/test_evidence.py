@@ -5,6 +5,8 @@ import json
 import pytest
 
 from depthkit.course import evidence
+from depthkit.course.settings import REPOSITORY
+from depthkit.run_folder import read_json
 
 
 def point(model, images, by_image, labels="exact", seed=0):
@@ -58,9 +60,21 @@ def test_comparison_says_what_the_paired_interval_says(first, said):
     assert evidence.comparison("A", records(*first), "B", records(0.2, 0.3, 0.4)).startswith(said)
 
 
-def test_stored_reads_the_points_or_says_what_is_missing(tmp_path, capsys):
+def test_stored_reads_the_points_and_says_of_which_weights_or_what_is_missing(tmp_path, capsys, monkeypatch):
     assert evidence.stored("camera_runs", tmp_path) == []
     assert "tools/camera_runs.py" in capsys.readouterr().out
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "camera_runs.json").write_text(json.dumps({"points": [{"seed": 0}]}))
-    assert evidence.stored("camera_runs", tmp_path) == [{"seed": 0}]
+    result = {"pretraining_runs": ["first", "second"], "points": [{"seed": 1}, {"seed": 0}]}
+    (tmp_path / "data" / "camera_runs.json").write_text(json.dumps(result))
+    monkeypatch.setattr(evidence, "pretraining_runs", lambda: ["first", "second", "third"])
+    assert evidence.stored("camera_runs", tmp_path) == [{"seed": 1}, {"seed": 0}]
+    assert (
+        "2 trainings and fits, seeds [0, 1], from the tiny model as it was after 2 of its 3" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("name", ["learning_curve", "camera_runs"])
+def test_what_is_stored_names_runs_that_made_the_bundled_weights(name):
+    """In their order from the first, so that their number says which weights they were."""
+    runs = read_json(REPOSITORY / "data" / f"{name}.json")["pretraining_runs"]
+    assert runs and runs == evidence.pretraining_runs()[: len(runs)]

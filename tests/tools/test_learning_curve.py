@@ -1,14 +1,17 @@
 """The learning curve trains on no test room, and says what is missing."""
 
 import json
+import sys
 
 import build_sample
+import camera_runs
 import cv2
 import learning_curve
 import numpy as np
 import pytest
 
-from depthkit.run_folder import write_json
+from depthkit.course.settings import REPOSITORY
+from depthkit.run_folder import read_json, write_json
 
 
 @pytest.fixture
@@ -48,8 +51,21 @@ def test_rooms_that_are_missing_are_named(tmp_path):
         learning_curve.pack(tmp_path, tmp_path)
 
 
-def test_points_of_another_recipe_are_not_mixed_in(tmp_path, monkeypatch):
+def test_points_of_another_recipe_or_other_weights_are_not_mixed_in(tmp_path, monkeypatch):
     monkeypatch.setattr(learning_curve, "RESULT", tmp_path / "result.json")
-    write_json(tmp_path / "result.json", {"recipe": {"lr": 1}, "held_out_rooms": 100, "test_rooms": 24, "points": []})
-    with pytest.raises(SystemExit, match="was measured with another recipe and test_rooms: move it away"):
+    result = {"recipe": learning_curve.RECIPE, "pretraining_runs": ["coarse"], "held_out_rooms": 100, "test_rooms": 24}
+    write_json(tmp_path / "result.json", result | {"points": []})
+    with pytest.raises(SystemExit, match="was measured with another pretraining_runs and test_rooms: move it away"):
         learning_curve.run(tmp_path, [12], ["exact"], ["full"], [0])
+
+
+def test_camera_runs_of_other_weights_are_not_mixed_in(tmp_path, monkeypatch):
+    stored = read_json(REPOSITORY / "data" / "camera_runs.json")
+    output = tmp_path / "result.json"
+    write_json(output, stored | {"recipe": {"lr": 1}, "pretraining_runs": ["coarse"]})
+    monkeypatch.setattr(
+        sys, "argv", ["camera_runs.py", "run", "--output", str(output), "--work", str(tmp_path / "work")]
+    )
+    with pytest.raises(SystemExit, match=r"'recipe': \{'lr': 1\}, 'pretraining_runs': \['coarse'\]\}: name another"):
+        camera_runs.main()
+    assert not (tmp_path / "work").exists()
