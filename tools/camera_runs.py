@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from depthkit.camera import Intrinsics
-from depthkit.course.evidence import pretraining_runs
+from depthkit.course.evidence import bundled_weights
 from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.scenes import unpack_motorcycle
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS
@@ -73,8 +73,8 @@ def test_sets() -> dict[str, NYUDepthV2]:
 
 
 def train_and_score(args: argparse.Namespace, variant: str, seed: int) -> dict:
-    """One point, by training; its run folder stays in `work`."""
-    run = args.work / f"{variant.replace(', ', '-')}-{seed}"
+    """One point, by training; its run folder stays in `work`, in a folder of these weights."""
+    run = args.work / bundled_weights()["sha256"][:8] / f"{variant.replace(', ', '-')}-{seed}"
     options = RECIPE | {name: value or args.zoom for name, value in VARIANTS[variant].items()}
     options |= dict(seed=seed, epochs=args.epochs, output=run, data=args.data, val_split=args.val_split, resume=True)
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
@@ -120,7 +120,7 @@ def main() -> None:
     args.data, args.work = Path(args.data or unpack_sample("rooms", SAMPLE_CACHE)).resolve(), args.work.resolve()
     images = len(NYUDepthV2(args.data, "train"))
     recipe = RECIPE | dict(epochs=args.epochs, zoom=args.zoom, images=images, val_split=args.val_split)
-    asked = {"recipe": recipe, "pretraining_runs": pretraining_runs()}
+    asked = {"recipe": recipe, "weights": bundled_weights()}
     result = read_json(args.output) if args.output.exists() else asked | {"points": []}
     if changed := {name: result.get(name) for name, value in asked.items() if result.get(name) != value}:
         sys.exit(f"{args.output} was measured with {changed}: name another --output and --work")

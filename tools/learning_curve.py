@@ -22,7 +22,7 @@ import cv2
 import kinect
 import numpy as np
 
-from depthkit.course.evidence import pretraining_runs
+from depthkit.course.evidence import bundled_weights
 from depthkit.course.sample import unpack_sample, write_h5
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE, TINY_WEIGHTS, Settings
 from depthkit.data.datasets import NYUDepthV2
@@ -86,8 +86,8 @@ def subset(work: Path, labels: str, images: int) -> str:
 
 
 def train_and_score(work: Path, labels: str, images: int, model: str, seed: int, test: list[NYUDepthV2]) -> dict:
-    """One point of the curve by fine-tuning; its run folder stays in `work/runs`."""
-    run = work / "runs" / f"{labels}-{images:04d}-{model}-{seed}"
+    """One point of the curve by fine-tuning; its run folder stays in `work`, in a folder of these weights."""
+    run = work / f"runs-{bundled_weights()['sha256'][:8]}" / f"{labels}-{images:04d}-{model}-{seed}"
     options = RECIPE | MODELS[model] | dict(seed=seed, output=run, data=work / labels, tracker="none")
     options |= dict(train_split=subset(work, labels, images), val_split="held_out", resume=True)
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
@@ -116,7 +116,7 @@ def scores(model, test: list[NYUDepthV2]) -> dict:
 def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
     rooms = unpack_sample("rooms", SAMPLE_CACHE)
     test = [NYUDepthV2(rooms, "val"), NYUDepthV2(rooms, "further")]
-    asked = {"recipe": RECIPE, "pretraining_runs": pretraining_runs()}
+    asked = {"recipe": RECIPE, "weights": bundled_weights()}
     asked |= {"held_out_rooms": len(HELD_OUT), "test_rooms": sum(map(len, test))}
     result = read_json(RESULT) if RESULT.exists() else asked | {"points": []}
     if changed := [name for name, value in asked.items() if result.get(name) != value]:

@@ -1,5 +1,6 @@
 """Measurements that take hours: stored beside the sample, averaged over seeds, and compared in words."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,20 @@ def stored(name: str, source: str | Path = ASSETS) -> list[dict[str, Any]]:
     path = Path(source) / "data" / f"{name}.json"
     if path.is_file():
         result = read_json(path)
-        runs, seeds = len(pretraining_runs()), sorted({point["seed"] for point in result["points"]})
+        points, runs = result["points"], len(result["weights"]["runs"])
         print(
-            f"data/{name}.json: {len(result['points'])} trainings and fits, seeds {seeds}, from the tiny model as it "
-            f"was after {len(result['pretraining_runs'])} of its {runs} pre-training runs"
+            f"data/{name}.json: {len(points)} points, seeds {sorted({point['seed'] for point in points})}; what began "
+            f"from the tiny model took it as it was after {runs} pre-training runs (its card says how many it has had)"
         )
-        return result["points"]
+        return points
     print(f"data/{name}.json is not here: tools/{name}.py measures it; figure and sentences are left out")
     return []
 
 
-def pretraining_runs(weights: str | Path = TINY_WEIGHTS) -> list[str]:
-    """The names of the runs that made the bundled relative model, in their order."""
-    return list(dict.fromkeys(row["run"] for row in read_json(Path(weights) / "history.json")))
+def bundled_weights(folder: Path = TINY_WEIGHTS) -> dict[str, Any]:
+    """What a stored measurement notes of the tiny model: the runs that made it, in their order, and its file's hash."""
+    runs = list(dict.fromkeys(row["run"] for row in read_json(folder / "history.json")))
+    return {"runs": runs, "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()}
 
 
 def learning_curves(points: Iterable[Mapping[str, Any]], labels: str) -> dict[str, dict[int, list[Record]]]:

@@ -5,8 +5,6 @@ import json
 import pytest
 
 from depthkit.course import evidence
-from depthkit.course.settings import REPOSITORY
-from depthkit.run_folder import read_json
 
 
 def point(model, images, by_image, labels="exact", seed=0):
@@ -60,21 +58,22 @@ def test_comparison_says_what_the_paired_interval_says(first, said):
     assert evidence.comparison("A", records(*first), "B", records(0.2, 0.3, 0.4)).startswith(said)
 
 
-def test_stored_reads_the_points_and_says_of_which_weights_or_what_is_missing(tmp_path, capsys, monkeypatch):
+def test_stored_reads_the_points_and_says_of_which_weights_or_what_is_missing(tmp_path, capsys):
     assert evidence.stored("camera_runs", tmp_path) == []
     assert "tools/camera_runs.py" in capsys.readouterr().out
     (tmp_path / "data").mkdir()
-    result = {"pretraining_runs": ["first", "second"], "points": [{"seed": 1}, {"seed": 0}]}
+    result = {"weights": {"runs": ["first", "second"], "sha256": "0"}, "points": [{"seed": 1}, {"seed": 0}]}
     (tmp_path / "data" / "camera_runs.json").write_text(json.dumps(result))
-    monkeypatch.setattr(evidence, "pretraining_runs", lambda: ["first", "second", "third"])
     assert evidence.stored("camera_runs", tmp_path) == [{"seed": 1}, {"seed": 0}]
-    assert (
-        "2 trainings and fits, seeds [0, 1], from the tiny model as it was after 2 of its 3" in capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "2 points, seeds [0, 1];" in out and "as it was after 2 pre-training runs" in out
 
 
-@pytest.mark.parametrize("name", ["learning_curve", "camera_runs"])
-def test_what_is_stored_names_runs_that_made_the_bundled_weights(name):
-    """In their order from the first, so that their number says which weights they were."""
-    runs = read_json(REPOSITORY / "data" / f"{name}.json")["pretraining_runs"]
-    assert runs and runs == evidence.pretraining_runs()[: len(runs)]
+def test_weights_are_told_apart_by_their_file_and_not_only_by_the_names_of_their_runs(tmp_path):
+    rows = [{"run": run, "epoch": epoch} for run in ("first", "second") for epoch in (1, 2)]
+    (tmp_path / "history.json").write_text(json.dumps(rows))
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    one = evidence.bundled_weights(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"another")
+    another = evidence.bundled_weights(tmp_path)
+    assert one["runs"] == another["runs"] == ["first", "second"] and one["sha256"] != another["sha256"]

@@ -10,6 +10,7 @@ import learning_curve
 import numpy as np
 import pytest
 
+from depthkit.course.evidence import bundled_weights
 from depthkit.course.settings import REPOSITORY
 from depthkit.run_folder import read_json, write_json
 
@@ -53,19 +54,20 @@ def test_rooms_that_are_missing_are_named(tmp_path):
 
 def test_points_of_another_recipe_or_other_weights_are_not_mixed_in(tmp_path, monkeypatch):
     monkeypatch.setattr(learning_curve, "RESULT", tmp_path / "result.json")
-    result = {"recipe": learning_curve.RECIPE, "pretraining_runs": ["coarse"], "held_out_rooms": 100, "test_rooms": 24}
+    weights = bundled_weights() | {"sha256": "0"}  # the same runs, done again
+    result = {"recipe": learning_curve.RECIPE, "weights": weights, "held_out_rooms": 100, "test_rooms": 24}
     write_json(tmp_path / "result.json", result | {"points": []})
-    with pytest.raises(SystemExit, match="was measured with another pretraining_runs and test_rooms: move it away"):
+    with pytest.raises(SystemExit, match="was measured with another weights and test_rooms: move it away"):
         learning_curve.run(tmp_path, [12], ["exact"], ["full"], [0])
 
 
 def test_camera_runs_of_other_weights_are_not_mixed_in(tmp_path, monkeypatch):
     stored = read_json(REPOSITORY / "data" / "camera_runs.json")
     output = tmp_path / "result.json"
-    write_json(output, stored | {"recipe": {"lr": 1}, "pretraining_runs": ["coarse"]})
+    write_json(output, stored | {"recipe": {"lr": 1}, "weights": {"runs": ["coarse"], "sha256": "0"}})
     monkeypatch.setattr(
         sys, "argv", ["camera_runs.py", "run", "--output", str(output), "--work", str(tmp_path / "work")]
     )
-    with pytest.raises(SystemExit, match=r"'recipe': \{'lr': 1\}, 'pretraining_runs': \['coarse'\]\}: name another"):
+    with pytest.raises(SystemExit, match=r"'recipe': \{'lr': 1\}, 'weights': \{'runs': \['coarse'\], .*: name another"):
         camera_runs.main()
     assert not (tmp_path / "work").exists()
