@@ -116,8 +116,7 @@ def scores(model, test: list[NYUDepthV2]) -> dict:
 def run(work: Path, images: list[int], labels: list[str], models: list[str], seeds: list[int]) -> None:
     rooms = unpack_sample("rooms", SAMPLE_CACHE)
     test = [NYUDepthV2(rooms, "val"), NYUDepthV2(rooms, "further")]
-    asked = {"recipe": RECIPE, "weights": bundled_weights()}
-    asked |= {"held_out_rooms": len(HELD_OUT), "test_rooms": sum(map(len, test))}
+    asked = dict(recipe=RECIPE, weights=bundled_weights(), held_out_rooms=len(HELD_OUT), test_rooms=sum(map(len, test)))
     result = read_json(RESULT) if RESULT.exists() else asked | {"points": []}
     if changed := [name for name, value in asked.items() if result.get(name) != value]:
         raise SystemExit(f"{RESULT} was measured with another {' and '.join(changed)}: move it away to begin anew")
