@@ -172,7 +172,6 @@ def _bring_best(accelerator: Accelerator, config: TrainConfig, progress: Progres
             if not settle(folder) and (old / folder.name).is_dir():
                 with replaced_folder(folder) as draft:
                     shutil.copytree(old / folder.name, draft, dirs_exist_ok=True)
-        write_json(run.config, asdict(config))
         if progress.history:
             write_json(run.history, progress.history)
     accelerator.wait_for_everyone()
