@@ -65,7 +65,7 @@ def refuse_a_second_run(config: TrainConfig) -> None:
     saved = RunFolder(config.output).config
     if saved.exists() and config.differences(read_json(saved)):
         raise InputError(
-            f"{saved} is of another run, begun meanwhile in the same folder: nothing more is saved of this one"
+            f"{saved} is of another run, begun in the same folder: nothing of this one is saved; name another output"
         )
 
 
@@ -111,6 +111,7 @@ def load(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> N
     if state is None:
         if config.resume_from:
             raise InputError(f"{source} does not exist: {config.resume_from} holds no checkpoint to go on from")
+        refuse_a_second_run(config)
         return accelerator.print(
             f"{RunFolder(config.output).name}/last does not exist yet: starting from the beginning"
         )

@@ -142,6 +142,17 @@ def test_resuming_with_another_recipe_is_refused(finished):
     assert "belongs to another configuration (lr: 0.0003 then, 0.001 now)" in done.stderr
 
 
+def test_a_run_that_has_no_checkpoint_yet_keeps_its_folder(config):
+    output = Path(config.output)
+    output.mkdir(parents=True)
+    other = output / "config.json"
+    other.write_text(json.dumps(dataclasses.asdict(dataclasses.replace(config, lr=1e-3))))
+    before = other.read_text()
+    done = attempt(command(config, "--resume", "True"))
+    assert done.returncode == 2 and "is of another run" in done.stderr and "Traceback" not in done.stderr
+    assert other.read_text() == before and not (output / "history.json").exists()
+
+
 def test_bad_data_stops_a_run_before_it_begins(config, tmp_path):
     import shutil
 
