@@ -65,7 +65,7 @@ def refuse_a_second_run(config: TrainConfig) -> None:
     saved = RunFolder(config.output).config
     if saved.exists() and config.differences(read_json(saved)):
         raise InputError(
-            f"{saved} is of another run, begun in the same folder: nothing of this one is saved; name another output"
+            f"{saved} is of another run, begun meanwhile in the same folder: nothing more is saved of this one"
         )
 
 
@@ -111,7 +111,6 @@ def load(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> N
     if state is None:
         if config.resume_from:
             raise InputError(f"{source} does not exist: {config.resume_from} holds no checkpoint to go on from")
-        refuse_a_second_run(config)
         return accelerator.print(
             f"{RunFolder(config.output).name}/last does not exist yet: starting from the beginning"
         )
@@ -173,6 +172,7 @@ def _bring_best(accelerator: Accelerator, config: TrainConfig, progress: Progres
             if not settle(folder) and (old / folder.name).is_dir():
                 with replaced_folder(folder) as draft:
                     shutil.copytree(old / folder.name, draft, dirs_exist_ok=True)
+        write_json(run.config, asdict(config))
         if progress.history:
             write_json(run.history, progress.history)
     accelerator.wait_for_everyone()
