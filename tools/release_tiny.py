@@ -1,12 +1,13 @@
 """Turn a finished pre-training run into the bundled weights: fp16 safetensors, scores, training curve, model card.
 
-python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [DIR ...] [--out weights/tiny-relative]
+python tools/release_tiny.py --runs RUN [RUN ...] --mixed DIR [DIR ...] [--weights MODEL] [--out weights/tiny-relative]
 python tools/release_tiny.py    # no new weights: score those that are there again, and put the table into their card
 
-The runs are given in their order, each begun from the best weights of the one before. Runs and training pictures that
-OUT lists already stay listed, so that a run which goes on from the weights in OUT is released alone. Scores are those
-of the rounded weights, as a reader loads them. `frames.json` beside them holds the perceptual hash of every training
-picture, so that a test can see that none of them is a test picture.
+The runs are given in their order; released are the best weights of the last, or --weights: such as the mean of several
+runs that `average_weights.py` makes. Runs and training pictures that OUT lists already stay listed, so that a run which
+goes on from the weights in OUT is released alone. Scores are those of the rounded weights, as a reader loads them.
+`frames.json` beside them holds the perceptual hash of every training picture, so that a test can see that none of them
+is a test picture.
 """
 
 import argparse
@@ -103,7 +104,7 @@ def release(args):
             raise SystemExit(f"{mixed}: {min(other)} is listed with another picture; render scenes of other numbers")
         frames |= found
     with TemporaryDirectory() as folder:  # `save_model` takes no folder that holds more than a model, as OUT does
-        save_model(load_model(args.runs[-1] / "best").half(), Path(folder) / "model")
+        save_model(load_model(args.weights or args.runs[-1] / "best").half(), Path(folder) / "model")
         shutil.copytree(Path(folder) / "model", args.out, dirs_exist_ok=True)
     write_json(args.out / "frames.json", dict(sorted(frames.items())))
     write_json(args.out / "history.json", rows)
@@ -128,10 +129,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, nargs="+")
     parser.add_argument("--mixed", type=Path, nargs="+")
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "weights" / "tiny-relative")
     args = parser.parse_args()
     if bool(args.runs) != bool(args.mixed):
         parser.error("--runs and --mixed go together")
+    if args.weights and not args.runs:
+        parser.error("--weights goes with the --runs that they were made of")
     if args.runs:
         release(args)
     table, card = score(args.out), args.out / "README.md"

@@ -65,7 +65,8 @@ def refuse_a_second_run(config: TrainConfig) -> None:
     saved = RunFolder(config.output).config
     if saved.exists() and config.differences(read_json(saved)):
         raise InputError(
-            f"{saved} is of another run, begun meanwhile in the same folder: nothing more is saved of this one"
+            f"{saved} is of another run in this folder: nothing more of this one is saved; "
+            "name another output, or begin without resume where that run left nothing else"
         )
 
 
@@ -102,18 +103,18 @@ def load(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> N
     """Restore `progress` and all that `accelerator` prepared; does nothing if there is no checkpoint yet.
 
     Raises: InputError when the checkpoint is damaged, belongs to another config, was left in mid-epoch by another
-    number of processes or on other data, or is not there for all processes.
+    number of processes or on other data, or is not there for all processes, or the output is of another run.
     """
     source = _find(accelerator, config)
+    if not RunFolder(config.output).last.exists():
+        refuse_a_second_run(config)
     state = _read_state(source) if source.exists() else None
     if len(set(gather_object([state and (state["epoch"], state["batch"])]))) > 1:
         raise InputError(f"not every process finds the same {source}: it must lie on storage that all machines see")
     if state is None:
         if config.resume_from:
             raise InputError(f"{source} does not exist: {config.resume_from} holds no checkpoint to go on from")
-        return accelerator.print(
-            f"{RunFolder(config.output).name}/last does not exist yet: starting from the beginning"
-        )
+        return accelerator.print(f"{source.parent.name}/last does not exist yet: starting from the beginning")
     _check_state(source, state, config, progress)
     try:
         accelerator.load_state(str(source))  # reads its pickles as plain tensors: no code in them is run
@@ -172,7 +173,6 @@ def _bring_best(accelerator: Accelerator, config: TrainConfig, progress: Progres
             if not settle(folder) and (old / folder.name).is_dir():
                 with replaced_folder(folder) as draft:
                     shutil.copytree(old / folder.name, draft, dirs_exist_ok=True)
-        write_json(run.config, asdict(config))
         if progress.history:
             write_json(run.history, progress.history)
     accelerator.wait_for_everyone()

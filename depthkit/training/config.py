@@ -65,7 +65,7 @@ class TrainConfig:
     freeze_encoder: bool = False  # train the decoder alone
     gradient_checkpointing: bool = False  # compute the encoder's activations twice instead of keeping them
     gradient_weight: float = 2.0  # relative: weight of gradient matching beside the SSI loss, 2 in the paper
-    mixed_precision: Precision = "fp16"  # on a GPU; the CPU always computes in float32
+    mixed_precision: Precision = "fp16"  # fp16 is for GPUs: a CPU computes in float32 then, in bf16 when asked for
 
     seed: int = 42  # of weights, data order and augmentation
     workers: int = 2  # loader processes for each training process

@@ -87,7 +87,7 @@ def train(config: TrainConfig) -> None:
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     if config.resume:
         checkpoints.load(accelerator, config, progress)
-    elif accelerator.is_main_process:
+    if accelerator.is_main_process:
         write_json(run.config, asdict(config))
     if baselines:
         folder = run.selection(config.held_out)
@@ -118,7 +118,7 @@ def start(config: TrainConfig) -> Accelerator:
             f"{config.output} holds a run already: pass resume=True to go on with it, or name another output"
         )
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision if on_gpu() else "no",
+        mixed_precision=config.mixed_precision if on_gpu() or config.mixed_precision == "bf16" else "no",
         gradient_accumulation_steps=config.accumulation,
         log_with=None if config.tracker == "none" else config.tracker,
         project_dir=config.output,

@@ -11,6 +11,7 @@ from depthkit.data.datasets import NYUDepthV2
 from depthkit.data.duplicates import difference_hash, hamming
 from depthkit.data.readers import read_image
 from depthkit.models.build import build_model, load_model
+from depthkit.models.predict import predict_disparity
 from depthkit.run_folder import read_json
 from depthkit.scoring.evaluate import evaluate
 from depthkit.scoring.protocol import Protocol
@@ -49,6 +50,20 @@ def test_the_weights_score_what_the_card_says_and_random_ones_far_worse(rooms, r
     torch.manual_seed(0)
     untrained = summarise(evaluate(build_model("tiny", "relative").eval(), rooms, protocol))
     assert found["abs_rel"]["high"] < untrained["abs_rel"]["low"]
+
+
+def test_no_feature_leaves_what_float16_holds(rooms):
+    """The loss leaves their scale free; training on a GPU, which computes in float16, would begin with infinities."""
+    model, largest = load_model(TINY_WEIGHTS), []
+
+    def note(_, inputs, output):
+        largest.append(output.abs().max().item() if torch.is_tensor(output) else 0)
+
+    for module in model.modules():
+        module.register_forward_hook(note)
+    for index in range(0, len(rooms), 8):
+        predict_disparity(model, rooms[index]["image"].permute(1, 2, 0).numpy())
+    assert 0 < max(largest) < torch.finfo(torch.float16).max / 2
 
 
 def test_no_test_picture_is_near_a_training_picture():

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import release_tiny
+import torch
 
 from depthkit.course.settings import TINY_WEIGHTS
 from depthkit.models.build import load_model, save_model
@@ -63,6 +64,12 @@ def test_a_further_run_joins_what_the_weights_were_made_of(weights, tmp_path, mo
         history, frames = read_json(weights / "history.json"), read_json(weights / "frames.json")
         assert history[:-1] == first[0] and (history[-1]["run"], history[-1]["epoch"]) == ("again", 1)
         assert frames.items() > first[1].items() and set(frames) - set(first[1]) == {"room_99999/00000"}
+    mean = load_model(weights)
+    torch.nn.init.zeros_(mean.head.conv3.weight)
+    save_model(mean, tmp_path / "mean")
+    monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(tmp_path / "mean")])
+    release_tiny.main()
+    assert not load_model(weights).head.conv3.weight.any(), "the run's own weights were released"
     card = (weights / "README.md").read_text()
     assert "{{" not in card and f"{len(frames)} training pictures" in card and "| motorcycle (1) | this model |" in card
     cv2.imwrite(str(picture), np.random.default_rng(1).integers(0, 255, (60, 80, 3), dtype=np.uint8))

@@ -130,7 +130,7 @@ def test_two_runs_in_one_folder_do_not_mix(config):
     write_json(RunFolder(config.output).config, dataclasses.asdict(config))
     refuse_a_second_run(config)
     write_json(RunFolder(config.output).config, dataclasses.asdict(dataclasses.replace(config, seed=7)))
-    with pytest.raises(InputError, match="is of another run, begun meanwhile in the same folder"):
+    with pytest.raises(InputError, match="is of another run in this folder"):
         refuse_a_second_run(config)
 
 

@@ -121,11 +121,37 @@ def test_time_that_ends_within_an_epoch_of_few_batches_leaves_its_score(finished
     assert Path(stopped.output, "best", "model.safetensors").exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU's precisions are in test_gpu.py")
+def test_a_cpu_computes_in_bfloat16_when_asked_for_and_learns_the_same(finished, tmp_path):
+    """Begun with --resume True, as one does with a command that is to be given again: it leaves its config, too."""
+    config, _ = finished
+    half = dataclasses.replace(config, output=str(tmp_path / "half"), mixed_precision="bf16")
+    assert "starting from the beginning" in run(command(half, "--resume", "True"))
+    assert read_json(Path(half.output, "config.json"))["mixed_precision"] == "bf16"
+    for mine, theirs in zip(*(read_json(Path(c.output, "history.json")) for c in (half, config)), strict=True):
+        assert mine["train_loss"] != theirs["train_loss"], "computed in float32"
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.05)
+    stored = load_file(Path(half.output, "best", "model.safetensors"))
+    assert all(value.dtype == torch.float32 for value in stored.values())
+
+
 def test_resuming_with_another_recipe_is_refused(finished):
     config, _ = finished
     done = attempt(command(dataclasses.replace(config, lr=1e-3), "--resume", "True"))
     assert done.returncode != 0
     assert "belongs to another configuration (lr: 0.0003 then, 0.001 now)" in done.stderr
+
+
+def test_a_run_that_has_no_checkpoint_yet_keeps_its_folder(config, finished):
+    output = Path(config.output)
+    output.mkdir(parents=True)
+    other = output / "config.json"
+    other.write_text(json.dumps(dataclasses.asdict(dataclasses.replace(config, lr=1e-3))))
+    before = other.read_text()
+    for more in [], ["--resume_from", finished[0].output]:
+        done = attempt(command(config, "--resume", "True", *more))
+        assert done.returncode == 2 and "is of another run" in done.stderr and "Traceback" not in done.stderr
+        assert other.read_text() == before and not (output / "history.json").exists()
 
 
 def test_bad_data_stops_a_run_before_it_begins(config, tmp_path):
