@@ -114,7 +114,6 @@ def release(args):
         "VAL": len(list(args.mixed[-1].glob("val/**/*.h5"))),
         "EPOCHS": len(history),
         "SEEN": f"{sum(row['train_seconds'] * row['images_per_second'] for row in rows):,.0f}",
-        "BEST": min(history, key=lambda row: row["abs_rel"])["epoch"],
         "HOURS": f"{sum(row['train_seconds'] + row['eval_seconds'] for row in history) / 3600:.1f}",
         "SIZE": f"{(args.out / 'model.safetensors').stat().st_size / 1e6:.1f}",
         "PARAMETERS": f"{sum(p.numel() for p in load_model(args.out).parameters()) / 1e6:.2f}",
