@@ -11,18 +11,22 @@ from pathlib import Path
 
 import torch
 
+from depthkit.errors import InputError
 from depthkit.models.build import load_model, save_model
 
 
 def average(folders):
     """The first model with the mean of all weights, in float32.
 
-    Raises: SystemExit, naming the folder, when a model's parameters have other names or shapes than the first one's.
+    Raises: SystemExit, naming the folder, when a model is not of the first one's kind of depth, or its parameters have
+    other names or shapes.
     """
-    model = load_model(folders[0]).float()
-    states = [load_model(folder).float().state_dict() for folder in folders]
+    models = [load_model(folder).float() for folder in folders]
+    model, states = models[0], [each.state_dict() for each in models]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]
-    for folder, found in zip(folders, shapes, strict=True):
+    for folder, each, found in zip(folders, models, shapes, strict=True):
+        if each.config.depth_estimation_type != model.config.depth_estimation_type:
+            raise SystemExit(f"{folder}: {each.config.depth_estimation_type}, which {folders[0]} is not")
         if found != shapes[0]:
             raise SystemExit(f"{folder}: its layers are not those of {folders[0]}; average models of one shape")
     model.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
@@ -34,7 +38,12 @@ def main():
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    save_model(average(args.models), args.out)
+    if len(args.models) < 2 or args.out.exists():
+        parser.error(f"name two models or more, and a folder that does not exist yet, instead of {args.out}")
+    try:
+        save_model(average(args.models), args.out)
+    except InputError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ python tools/rescale_decoder.py MODEL --like MODEL --pictures DIR --out DIR
 A loss that fits scale and shift leaves the scale of a relative model's features free, and training may let it grow
 until float16 overflows and until the learning rates of fine-tuning no longer suit it. As a ReLU lets a positive factor
 through, weights before it can take a factor that weights behind it give back, as in the equalisation of layers of Nagel
-et al. 2019 (arXiv 1906.04721). Each factor is a quotient of root mean squares of features over the
-validation pictures of DIR, a folder of `build_mixed.py`.
+et al. 2019 (arXiv 1906.04721). Each factor is a quotient of root mean squares of features over ten validation pictures
+of DIR, a folder of `build_mixed.py`. What a skip connection joins has one factor, so that of the fusion layers only the
+output before the projection, the first convolution of each unit and the last projection take the other's size.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def scale(layer, before, after):
 
 
 def rescale(model, like, pictures):
-    """Scale the features of `model` in place to the sizes that those of `like` have on the same pictures."""
+    """Scale features of `model` in place to the sizes that those of `like` have on the same pictures."""
     mine, wanted = feature_sizes(model, pictures), feature_sizes(like, pictures)
     factor = {name: wanted[name] / mine[name] for name in mine if mine[name]}
     fusion = "neck.fusion_stage.layers"
@@ -76,12 +77,17 @@ def main():
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    dataset = NYUDepthV2(args.pictures, "val")
-    step = max(1, len(dataset) // PICTURES)
-    pictures = [dataset[index]["image"].permute(1, 2, 0).numpy() for index in range(0, len(dataset), step)]
-    model = load_model(args.model).float()
-    rescale(model, load_model(args.like).float(), pictures)
-    save_model(model, args.out)
+    if args.out.exists():
+        parser.error(f"{args.out} exists already: name a new folder")
+    try:
+        model, like = load_model(args.model).float(), load_model(args.like).float()
+        dataset = NYUDepthV2(args.pictures, "val")
+        step = max(1, len(dataset) // PICTURES)
+        pictures = [dataset[index]["image"].permute(1, 2, 0).numpy() for index in range(0, len(dataset), step)]
+        rescale(model, like, pictures)
+        save_model(model, args.out)
+    except ValueError as error:  # also a model that is no relative one
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -63,11 +63,15 @@ class Progress:
 def refuse_a_second_run(config: TrainConfig) -> None:
     """Raise InputError where another run has begun in the same folder: both would write their models there."""
     saved = RunFolder(config.output).config
-    if saved.exists() and config.differences(read_json(saved)):
+    if saved.exists() and (changed := config.differences(read_json(saved))):
         raise InputError(
-            f"{saved} is of another run in this folder: nothing more of this one is saved; "
-            "name another output, or begin without resume where that run left nothing else"
+            f"{saved} is of another run in this folder ({_listed(changed)}): nothing more of this one is saved; "
+            "name another output, or remove that file if its run has ended"
         )
+
+
+def _listed(changed: dict[str, tuple[Any, Any]]) -> str:
+    return ", ".join(f"{name}: {was!r} then, {now!r} now" for name, (was, now) in changed.items())
 
 
 def save(accelerator: Accelerator, config: TrainConfig, progress: Progress) -> None:
@@ -148,9 +152,8 @@ def _read_state(source: Path) -> dict[str, Any]:
 
 def _check_state(source: Path, state: dict[str, Any], config: TrainConfig, progress: Progress) -> None:
     if changed := config.differences(state["config"]):
-        text = ", ".join(f"{name}: {was!r} then, {now!r} now" for name, (was, now) in changed.items())
         remedy = LONGER if changed.keys() == {"epochs"} else "use that one, or another output"
-        raise InputError(f"{source} belongs to another configuration ({text}): {remedy}")
+        raise InputError(f"{source} belongs to another configuration ({_listed(changed)}): {remedy}")
     if not state["batch"]:
         return
     if state["num_processes"] != progress.num_processes:

@@ -31,3 +31,13 @@ def test_a_model_of_another_shape_is_named(folders, tmp_path):
     save_model(type(load_model(folders[0]))(config), tmp_path / "other")
     with pytest.raises(SystemExit, match=r"other: its layers are not those of .*0; average models of one shape"):
         average_weights.average([*folders, tmp_path / "other"])
+
+
+def test_relative_and_metric_are_not_averaged(folders, tmp_path, monkeypatch):
+    save_model(build_model("tiny", "metric", max_depth=10.0, input_size=56), tmp_path / "metric")
+    with pytest.raises(SystemExit, match=r"metric: metric, which .*0 is not"):
+        average_weights.average([folders[0], tmp_path / "metric"])
+    monkeypatch.setattr("sys.argv", ["average_weights.py", *map(str, folders), "--out", str(folders[1])])
+    with pytest.raises(SystemExit):
+        average_weights.main()
+    assert load_model(folders[1]).config.input_size == 70
