@@ -6,8 +6,9 @@ A loss that fits scale and shift leaves the scale of a relative model's features
 until float16 overflows and until the learning rates of fine-tuning no longer suit it. As a ReLU lets a positive factor
 through, weights before it can take a factor that weights behind it give back, as in the equalisation of layers of Nagel
 et al. 2019 (arXiv 1906.04721). Each factor is a quotient of root mean squares of features over ten or so of the
-validation pictures of DIR, a folder of `build_mixed.py`. What a skip connection joins has one factor, so that of the fusion layers only the
-output before the projection, the first convolution of each unit and the last projection take the other's size.
+validation pictures of DIR, a folder of `build_mixed.py`. What a skip connection joins has one factor, so that of the
+fusion layers only the output before the projection, the first convolution of each unit and the last projection take the
+other's size.
 """
 
 import argparse
