@@ -105,8 +105,8 @@ def print_gain(folder):
         return
     ours, others = ([record for file in pair for record in read_json(file)["records"]] for pair in files)
     gap = paired_difference(ours, others)
-    interval = f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f}"
-    print(f"{'fine-tuned less two numbers':32} AbsRel {gap['mean']:+.3f} ({interval}), {gap['images']} rooms, paired")
+    interval = f"95 % interval {gap['low']:+z.3f} to {gap['high']:+z.3f}"
+    print(f"{'fine-tuned less two numbers':32} AbsRel {gap['mean']:+z.3f} ({interval}), {gap['images']} rooms, paired")
 
 
 def print_score(label, report):

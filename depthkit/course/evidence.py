@@ -25,11 +25,10 @@ def stored(name: str, source: str | Path = ASSETS) -> list[dict[str, Any]]:
     path = Path(source) / "data" / f"{name}.json"
     if path.is_file():
         result = read_json(path)
-        points, runs = result["points"], len(result["weights"]["runs"])
-        print(
-            f"data/{name}.json: {len(points)} points, seeds {sorted({point['seed'] for point in points})}; what began "
-            f"from the tiny model took it as it was after {runs} pre-training runs (its card says how many it has had)"
-        )
+        points, then, now = result["points"], result["weights"], bundled_weights()
+        runs = f"as it was after {len(then['runs'])} of its {len(now['runs'])} pre-training runs"
+        seeds, which = sorted({point["seed"] for point in points}), "as it is" if then == now else runs
+        print(f"data/{name}.json: {len(points)} points, seeds {seeds}, from the tiny model {which}")
         return points
     print(f"data/{name}.json is not here: tools/{name}.py measures it; figure and sentences are left out")
     return []
@@ -74,7 +73,7 @@ def abs_rel(records: Sequence[Record]) -> Interval:
 def comparison(first: str, records: list[Record], second: str, others: list[Record]) -> str:
     """Say in a sentence by how much AbsRel of the first is lower than that of the second, on the same images."""
     gap = paired_difference(records, others)
-    numbers = f"difference {gap['mean']:+.3f}, 95 % interval {gap['low']:+.3f} to {gap['high']:+.3f}"
+    numbers = f"difference {gap['mean']:+z.3f}, 95 % interval {gap['low']:+z.3f} to {gap['high']:+z.3f}"
     if gap["low"] <= 0 <= gap["high"]:
         return f"{first} and {second} can't be told apart on these {gap['images']} images ({numbers})"
     return f"{first} is {'better' if gap['mean'] < 0 else 'worse'} than {second} ({numbers}, {gap['images']} images)"

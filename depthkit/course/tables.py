@@ -12,5 +12,5 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{value['mean']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        return f"{value['mean']:z.3f} ({value['low']:z.3f} to {value['high']:z.3f})"
+    return f"{value:z.3f}" if isinstance(value, float) else str(value)

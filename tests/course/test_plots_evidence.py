@@ -22,14 +22,16 @@ def score(mean, spread=0.1):
 
 def test_learning_curve_has_a_line_for_each_model_and_the_live_points():
     curves = {"full": {12: score(0.5), 100: score(0.3)}, "two numbers": {12: score(0.4), 100: score(0.4)}}
-    ax = plots.learning_curve({"exact depth": curves}, {12: score(0.6), 96: score(0.7)}).axes[0]
+    crosses = {12: score(0.6), 96: score(0.7)}
+    other, ax = plots.learning_curve({"exact depth": curves, "sensor depth": curves}, {"sensor depth": crosses}).axes
+    assert len(other.lines) == 2
     full, two_numbers, live = ax.lines
     assert list(full.get_xdata()) == [12, 100] and list(full.get_ydata()) == [0.5, 0.3]
     assert list(two_numbers.get_ydata()) == [0.4, 0.4]
     assert list(live.get_xdata()) == [12, 96] and list(live.get_ydata()) == [0.6, 0.7]
     band = ax.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(0.2) and band[:, 1].max() == pytest.approx(0.7)
-    assert ax.get_xscale() == "log" and ax.get_title() == "exact depth"
+    assert ax.get_xscale() == "log" and ax.get_title() == "sensor depth"
     assert [text.get_text() for text in ax.get_xticklabels()] == ["12", "96"]  # 100 would stand on 96
 
 

@@ -138,3 +138,5 @@ def test_markdown_table():
         "| --- | --- | --- | --- |",
         "| ours | 0.250 (0.200 to 0.300) | 0.500 | 24 |",
     ]
+    near_zero = markdown_table([{"difference": {"mean": -0.0001, "low": -0.0004, "high": 0.0004}, "bias": -0.0001}])
+    assert near_zero.splitlines()[-1] == "| 0.000 (0.000 to 0.000) | 0.000 |"

@@ -50,10 +50,10 @@ def score_intervals(
     return fig
 
 
-def learning_curve(panels: Named[Named[dict[int, Interval]]], live: dict[int, Interval] | None = None) -> Figure:
+def learning_curve(panels: Named[Named[dict[int, Interval]]], live: Named[dict[int, Interval]] | None = None) -> Figure:
     """Draw scores over the number of training images, {panel: {model: {images: score}}}, with 95 % intervals.
 
-    `live` is drawn as crosses in every panel: {images: score} of what the notebook measured itself.
+    `live` is drawn as crosses, {panel: {images: score}}: two fitted numbers that the notebook measured itself.
     """
     fig, axes = new_charts(1, len(panels), 5.2 * len(panels), 3.6, sharey=True)
     for ax, (title, models) in zip(axes[0], panels.items(), strict=True):
@@ -61,9 +61,10 @@ def learning_curve(panels: Named[Named[dict[int, Interval]]], live: dict[int, In
             mean, low, high = np.transpose([_parts(score) for score in points.values()])
             ax.fill_between(list(points), low, high, color=style["color"], alpha=0.12, lw=0)
             ax.plot(list(points), mean, marker=marker, ms=5, lw=1.6, label=name, **style)
-        if live:
-            ax.plot(list(live), [score["mean"] for score in live.values()], "kx", ms=7, label="two numbers, live")
-        counts = sorted({images for points in models.values() for images in points} | set(live or ()))
+        if crosses := (live or {}).get(title, {}):
+            means = [score["mean"] for score in crosses.values()]
+            ax.plot(list(crosses), means, "kx", ms=7, label="two numbers, today")
+        counts = sorted({images for points in models.values() for images in points} | set(crosses))
         ticks = [tick for before, tick in pairwise([0, *counts]) if tick > 1.2 * before]
         ax.set(xscale="log", xlabel="training images", title=title)
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
