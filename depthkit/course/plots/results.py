@@ -63,7 +63,7 @@ def learning_curve(panels: Named[Named[dict[int, Interval]]], live: Named[dict[i
             ax.plot(list(points), mean, marker=marker, ms=5, lw=1.6, label=name, **style)
         if crosses := (live or {}).get(title, {}):
             means = [score["mean"] for score in crosses.values()]
-            ax.plot(list(crosses), means, "kx", ms=7, label="two numbers, today")
+            ax.plot(list(crosses), means, "kx", ms=7, label="two numbers, bundled rooms")
         counts = sorted({images for points in models.values() for images in points} | set(crosses))
         ticks = [tick for before, tick in pairwise([0, *counts]) if tick > 1.2 * before]
         ax.set(xscale="log", xlabel="training images", title=title)
