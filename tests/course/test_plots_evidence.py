@@ -25,6 +25,10 @@ def test_learning_curve_has_a_line_for_each_model_and_the_live_points():
     crosses = {12: score(0.6), 96: score(0.7)}
     other, ax = plots.learning_curve({"exact depth": curves, "sensor depth": curves}, {"sensor depth": crosses}).axes
     assert len(other.lines) == 2
+    panels = {"exact depth": {"random": curves["full"], **curves}, "sensor depth": curves}
+    for left, right in zip(*(ax.lines[-2:] for ax in plots.learning_curve(panels).axes), strict=True):
+        assert left.get_label() == right.get_label() and left.get_color() == right.get_color()
+        assert left.get_marker() == right.get_marker()
     full, two_numbers, live = ax.lines
     assert list(full.get_xdata()) == [12, 100] and list(full.get_ydata()) == [0.5, 0.3]
     assert list(two_numbers.get_ydata()) == [0.4, 0.4]

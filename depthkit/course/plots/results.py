@@ -55,9 +55,12 @@ def learning_curve(panels: Named[Named[dict[int, Interval]]], live: Named[dict[i
 
     `live` is drawn as crosses, {panel: {images: score}}: two fitted numbers that the notebook measured itself.
     """
+    named = dict.fromkeys(name for models in panels.values() for name in models)
+    looks = dict(zip(named, zip(LINES, MARKERS, strict=False), strict=False))  # a model looks the same in every panel
     fig, axes = new_charts(1, len(panels), 5.2 * len(panels), 3.6, sharey=True)
     for ax, (title, models) in zip(axes[0], panels.items(), strict=True):
-        for style, marker, (name, points) in zip(LINES, MARKERS, models.items(), strict=False):
+        for name, points in models.items():
+            style, marker = looks[name]
             mean, low, high = np.transpose([_parts(score) for score in points.values()])
             ax.fill_between(list(points), low, high, color=style["color"], alpha=0.12, lw=0)
             ax.plot(list(points), mean, marker=marker, ms=5, lw=1.6, label=name, **style)
