@@ -27,8 +27,9 @@ def stored(name: str, source: str | Path = ASSETS) -> list[dict[str, Any]]:
         result = read_json(path)
         points, then, now = result["points"], result["weights"], bundled_weights()
         runs = f"as it was after {len(then['runs'])} of its {len(now['runs'])} pre-training runs"
+        runs = "with other weights of the same runs" if then["runs"] == now["runs"] else runs
         seeds, which = sorted({point["seed"] for point in points}), "as it is" if then == now else runs
-        print(f"data/{name}.json: {len(points)} points, seeds {seeds}, from the tiny model {which}")
+        print(f"data/{name}.json: {len(points)} points, seeds {seeds}; what began from the tiny model took it {which}")
         return points
     print(f"data/{name}.json is not here: tools/{name}.py measures it; figure and sentences are left out")
     return []

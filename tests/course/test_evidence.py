@@ -67,10 +67,13 @@ def test_stored_reads_the_points_and_says_of_which_weights_or_what_is_missing(tm
     assert evidence.stored("camera_runs", tmp_path) == [{"seed": 1}, {"seed": 0}]
     out = capsys.readouterr().out
     now = evidence.bundled_weights()
-    assert f"2 points, seeds [0, 1], from the tiny model as it was after 2 of its {len(now['runs'])} pre-" in out
+    assert "2 points, seeds [0, 1]; what began from the tiny model took it as it was after 2 of its" in out
     (tmp_path / "data" / "camera_runs.json").write_text(json.dumps(result | {"weights": now}))
     evidence.stored("camera_runs", tmp_path)
-    assert capsys.readouterr().out.endswith("from the tiny model as it is\n")
+    assert capsys.readouterr().out.endswith("took it as it is\n")
+    (tmp_path / "data" / "camera_runs.json").write_text(json.dumps(result | {"weights": now | {"sha256": "0"}}))
+    evidence.stored("camera_runs", tmp_path)
+    assert capsys.readouterr().out.endswith("took it with other weights of the same runs\n")
 
 
 def test_weights_are_told_apart_by_their_file_and_not_only_by_the_names_of_their_runs(tmp_path):

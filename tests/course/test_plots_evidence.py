@@ -28,7 +28,7 @@ def test_learning_curve_has_a_line_for_each_model_and_the_live_points():
     panels = {"exact depth": {"random": curves["full"], **curves}, "sensor depth": curves}
     for left, right in zip(*(ax.lines[-2:] for ax in plots.learning_curve(panels).axes), strict=True):
         assert left.get_label() == right.get_label() and left.get_color() == right.get_color()
-        assert left.get_marker() == right.get_marker()
+        assert left.get_marker() == right.get_marker() and left.get_linestyle() == right.get_linestyle()
     full, two_numbers, live = ax.lines
     assert list(full.get_xdata()) == [12, 100] and list(full.get_ydata()) == [0.5, 0.3]
     assert list(two_numbers.get_ydata()) == [0.4, 0.4]
