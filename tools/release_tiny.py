@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from depthkit.course.evidence import vertical_ramp
 from depthkit.course.sample import unpack_sample
 from depthkit.course.scenes import unpack_motorcycle
 from depthkit.course.settings import REPOSITORY, SAMPLE_CACHE
@@ -26,7 +27,6 @@ from depthkit.data.duplicates import difference_hash
 from depthkit.data.readers import read_image
 from depthkit.models.build import build_model, input_size, load_model, save_model
 from depthkit.run_folder import read_json, write_json
-from depthkit.scoring.baselines import ROWS, RowPrior
 from depthkit.scoring.evaluate import evaluate, evaluation_report
 from depthkit.scoring.protocol import Protocol
 from depthkit.training.config import TrainConfig
@@ -45,13 +45,6 @@ def test_sets():
         "halls": (NYUDepthV2(halls, "val"), far),
         "motorcycle": (NYUDepthV2(unpack_motorcycle(SAMPLE_CACHE), "val"), near),
     }
-
-
-def vertical_ramp():
-    """A relative model that takes no look at the picture: its disparity rises evenly from the top row to the bottom."""
-    ramp = RowPrior(torch.linspace(0, 1, ROWS))
-    ramp.config.depth_estimation_type = "relative"
-    return ramp
 
 
 def score(out):

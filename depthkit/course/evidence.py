@@ -1,4 +1,4 @@
-"""Measurements that take hours: stored beside the sample, averaged over seeds, and compared in words."""
+"""What the course's claims stand on: stored measurements that take hours, their comparison in words, and a ramp."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from depthkit.course.sample import ASSETS
 from depthkit.course.settings import TINY_WEIGHTS
 from depthkit.run_folder import read_json
+from depthkit.scoring.baselines import ROWS, RowPrior
 from depthkit.scoring.statistics import Interval, Record, interval, paired_difference, resampled_weights
 
 RECIPES = {  # of tools/camera_runs.py, as figures name them
@@ -26,9 +28,13 @@ def stored(name: str, source: str | Path = ASSETS) -> list[dict[str, Any]]:
     if path.is_file():
         result = read_json(path)
         points, then, now = result["points"], result["weights"], bundled_weights()
-        runs = f"as it was after {len(then['runs'])} of its {len(now['runs'])} pre-training runs"
-        runs = "with other weights of the same runs" if then["runs"] == now["runs"] else runs
-        seeds, which = sorted({point["seed"] for point in points}), "as it is" if then == now else runs
+        if then == now:
+            which = "as it is"
+        elif then["runs"] == now["runs"]:
+            which = "with other weights of the same runs"
+        else:
+            which = f"as it was after {len(then['runs'])} of its {len(now['runs'])} pre-training runs"
+        seeds = sorted({point["seed"] for point in points})
         print(f"data/{name}.json: {len(points)} points, seeds {seeds}; what began from the tiny model took it {which}")
         return points
     print(f"data/{name}.json is not here: tools/{name}.py measures it; figure and sentences are left out")
@@ -78,3 +84,10 @@ def comparison(first: str, records: list[Record], second: str, others: list[Reco
     if gap["low"] <= 0 <= gap["high"]:
         return f"{first} and {second} can't be told apart on these {gap['images']} images ({numbers})"
     return f"{first} is {'better' if gap['mean'] < 0 else 'worse'} than {second} ({numbers}, {gap['images']} images)"
+
+
+def vertical_ramp() -> RowPrior:
+    """A relative model that takes no look at the picture: its disparity rises evenly from the top row to the bottom."""
+    ramp = RowPrior(torch.linspace(0, 1, ROWS))
+    ramp.config.depth_estimation_type = "relative"
+    return ramp

@@ -66,8 +66,8 @@ def test_stored_reads_the_points_and_says_of_which_weights_or_what_is_missing(tm
     (tmp_path / "data" / "camera_runs.json").write_text(json.dumps(result))
     assert evidence.stored("camera_runs", tmp_path) == [{"seed": 1}, {"seed": 0}]
     out = capsys.readouterr().out
-    now = evidence.bundled_weights()
     assert "2 points, seeds [0, 1]; what began from the tiny model took it as it was after 2 of its" in out
+    now = evidence.bundled_weights()
     (tmp_path / "data" / "camera_runs.json").write_text(json.dumps(result | {"weights": now}))
     evidence.stored("camera_runs", tmp_path)
     assert capsys.readouterr().out.endswith("took it as it is\n")
