@@ -1,14 +1,14 @@
 """What knowing the focal length is worth: three recipes on rooms at several zooms, halls, and the Motorcycle.
 
     python tools/camera_runs.py pack --raw RAW --data LENSES    # rooms of `render.py more` and `render.py mixed`
-    python tools/camera_runs.py run [--data LENSES --epochs 8 --zoom 3] [--seeds 0]
+    python tools/camera_runs.py run [--data LENSES --zoom 3] [--seeds 0]
 
 `pack` takes 400 rooms of one lens (57°) and the rooms of `mixed`, which many lenses see, all with exact depth; 50 and
 the validation rooms of `mixed` pick epochs. Without --data the bundled rooms train.
 
-Each variant is trained from the bundled relative model with one budget and seed, its epoch picked on whole pictures,
-and scored on the test rooms, enlarged from their centre by each of ZOOMS, on halls and on the Motorcycle. A point that
-is in data/camera_runs.json already is skipped; one that was interrupted goes on.
+Each variant is trained from the bundled relative model by the recipe of notebook 04 on the sample, with one seed, its
+epoch picked on whole pictures, and scored on the test rooms, enlarged from their centre by each of ZOOMS, on halls and
+on the Motorcycle. A point that is in data/camera_runs.json already is skipped; one that was interrupted goes on.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from learning_curve import RECIPE as COURSE_RECIPE
 
 from depthkit.camera import Intrinsics
 from depthkit.course.evidence import bundled_weights
@@ -32,8 +33,7 @@ from depthkit.scoring.evaluate import evaluate
 from depthkit.scoring.protocol import Protocol
 from depthkit.scoring.statistics import paired_difference
 
-RECIPE = dict(encoder="tiny", weights=str(TINY_WEIGHTS.relative_to(REPOSITORY)), init="neck", size=168, batch_size=8)
-RECIPE |= dict(lr=2e-5, warmup_epochs=1.0, workers=0, tracker="none")
+RECIPE = COURSE_RECIPE | dict(weights=str(TINY_WEIGHTS.relative_to(REPOSITORY)), init="neck", tracker="none")
 VARIANTS = {"ignore": {}, "ignore, zoom": {"zoom": None}, "canonical, zoom": {"zoom": None, "camera": "canonical"}}
 ZOOMS = (1.0, 1.4, 2.0)
 
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="h5 tree with intrinsics; default: the sample's rooms")
     parser.add_argument("--val_split", default="val", help="split that picks the epoch")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / "camera", help="folder of the runs")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"])
     parser.add_argument("--zoom", type=float, default=4.0, help="largest zoom in training, well beyond what is scored")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "data" / "camera_runs.json")
