@@ -1,13 +1,13 @@
 """What knowing the focal length is worth: three recipes on rooms at several zooms, halls, and the Motorcycle.
 
     python tools/camera_runs.py pack --raw RAW --data LENSES    # rooms of `render.py more` and `render.py mixed`
-    python tools/camera_runs.py run [--data LENSES --zoom 3] [--seeds 0]
+    python tools/camera_runs.py run --data LENSES --zoom 3 --seeds 0 1
 
 `pack` takes 400 rooms of one lens (57°) and the rooms of `mixed`, which many lenses see, all with exact depth; 50 and
 the validation rooms of `mixed` pick epochs. Without --data the bundled rooms train.
 
-Each variant is trained from the bundled relative model by the recipe of notebook 04 on the sample, with one seed, its
-epoch picked on whole pictures, and scored on the test rooms, enlarged from their centre by each of ZOOMS, on halls and
+Each variant is trained from the bundled relative model by the recipe of notebook 04 on the sample, its epoch
+picked on whole pictures, and scored on the test rooms, enlarged from their centre by each of ZOOMS, on halls and
 on the Motorcycle. A point that is in data/camera_runs.json already is skipped; one that was interrupted goes on.
 """
 
@@ -48,7 +48,7 @@ def pack(raw: Path, data: Path) -> None:
             target = data / split / f"{path.parts[-4]}_{path.parent.name}" / f"{path.stem}.h5"
             depth = np.load(path.with_suffix(".npy")).astype(np.float32)
             write_h5(target, read_image(path.with_suffix(".png")), depth, record)
-        print(f"{split}: {len(frames)} rooms in {data}")
+        print(f"{split}: {len(frames)} pictures in {data}")
 
 
 class Enlarged(NYUDepthV2):
