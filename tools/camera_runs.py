@@ -76,7 +76,7 @@ def train_and_score(args: argparse.Namespace, variant: str, seed: int) -> dict:
     """One point, by training; its run folder stays in `work`, in a folder of these weights."""
     run = args.work / bundled_weights()["sha256"][:8] / f"{variant.replace(', ', '-')}-{seed}"
     options = RECIPE | {name: value or args.zoom for name, value in VARIANTS[variant].items()}
-    options |= dict(seed=seed, epochs=args.epochs, output=run, data=args.data, val_split=args.val_split, resume=True)
+    options |= dict(seed=seed, output=run, data=args.data, val_split=args.val_split, resume=True)
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "depthkit", "train", *flags]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=REPOSITORY)
@@ -110,7 +110,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="h5 tree with intrinsics; default: the sample's rooms")
     parser.add_argument("--val_split", default="val", help="split that picks the epoch")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / "camera", help="folder of the runs")
-    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"])
     parser.add_argument("--zoom", type=float, default=4.0, help="largest zoom in training, well beyond what is scored")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--output", type=Path, default=REPOSITORY / "data" / "camera_runs.json")
@@ -119,7 +118,7 @@ def main() -> None:
         return pack(args.raw, args.data)
     args.data, args.work = Path(args.data or unpack_sample("rooms", SAMPLE_CACHE)).resolve(), args.work.resolve()
     images = len(NYUDepthV2(args.data, "train"))
-    recipe = RECIPE | dict(epochs=args.epochs, zoom=args.zoom, images=images, val_split=args.val_split)
+    recipe = RECIPE | dict(zoom=args.zoom, images=images, val_split=args.val_split)
     asked = {"recipe": recipe, "weights": bundled_weights()}
     result = read_json(args.output) if args.output.exists() else asked | {"points": []}
     if changed := {name: result.get(name) for name, value in asked.items() if result.get(name) != value}:
